@@ -172,6 +172,10 @@ insert into payout.outcomes (
 select id, 'paid', 'tr_' || id, amount_minor, at from reversed order by id;
 insert into payout.reversed_transfers (stripe_transfer_id, amount_reversed_minor)
 select 'tr_' || id, amount_minor from reversed;
+insert into payout.open_reversals (payout_transfer_id, ledger_entry_id)
+select e.payout_transfer_id, e.ledger_entry_id
+from payout.ledger_entries as e
+join reversed as r on r.is_open and e.stripe_reversal_id = 'trr_' || r.id;
 drop table reversed
 """
 BESIDE = """

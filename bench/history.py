@@ -1,7 +1,8 @@
 """Times of everything that people and workers read, behind a long history of settled transfers.
 
 python -m bench.history [--settled 10000000] [--open 10000]: fills a fresh database set-wise, then
-reads every view, `explain`, the doctor, the summary, a sweep, claims and a report several times.
+reads every view, `explain`, the console, the doctor, the page of `payout-engine report`, a sweep
+and claims several times, and verifies a range, and with --verify everything.
 --plans prints the plan of each. --serve keeps the server until Enter,
 and --uri measures a database that was filled before, after a change of the code for example.
 """
@@ -15,12 +16,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
+from psycopg.rows import dict_row
 
 from bench.fill import fill, tell
 from bench.measure import probe
 from bench.stand import COMPARE_NEWEST, ROOT, SETTINGS, database
+from payout_engine.report import page
+from payout_engine.rows import Section
 
 CONSOLE = ROOT / "sql" / "ops" / "psqlrc"
 FUNCTIONS = """
@@ -28,10 +33,28 @@ select schemaname || '.' || funcname, calls, total_time, self_time
 from pg_stat_xact_user_functions where self_time > 1 order by self_time desc
 """
 VIEWS = (
-    "discrepancies", "not_ours", "open_transfers", "overview", "overview_by_age", "proposals",
-    "reconcile_progress", "reversed_money", "trial_balance", "unpaid_by_reason",
-    "workers",
+    "discrepancies", "ledger_balances", "not_ours", "open_transfers", "overview",
+    "overview_by_age", "proposals", "reconcile_progress", "reversed_money", "trial_balance",
+    "unpaid_by_reason", "workers",
 )  # fmt: skip
+# The console changes or verifies everything by these.
+NOT_READ = ("verify", "doctor", "sweep")
+PARTS = ("ids_of_transfer", "transfers_shown")
+# The console asks about one thing by these, with an id of each kind that it takes.
+PAYEE, SETTLEMENT, TRANSFER = "seller_17", "order_000000101", "5001"
+OF_ONE = {"explain": (PAYEE, SETTLEMENT, TRANSFER), "payee": (PAYEE,),
+    "settlement": (SETTLEMENT,), "transfer": (TRANSFER,)}  # fmt: skip
+# The middle of the history, in the numbers or ids of each, and how many of them are verified. The
+# digests of old seals are made up.
+RANGES = {
+    "verify_settlements": (1_000, "select settlement_id from payout.payout_jobs where payout_job_id"
+        " = (select max(payout_job_id) / 2 from payout.payout_jobs) + %s"),
+    "verify_books": (10_000, "select max(payout_transfer_id) / 2 + %s from "
+        "payout.payout_transfers"),
+    "verify_projection": (10_000, "select max(payout_transfer_id) / 2 + %s from "
+        "payout.payout_transfers"),
+    "verify_seals": (10, "select max(seal_id) - 10 + %s from payout.seals"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +85,11 @@ def reads() -> list[Read]:
         statement = f"select * from payout_api.explain({selected})"
         found.append(Read(name=f"explain a {name}", statement=statement))
     for name, statement in (
-        ("ledger_balances, of every payee", "select * from payout_api.ledger_balances"),
+        ("balances, of every payee", "select * from payout_api.balances_as_of('infinity')"),
+        (
+            "balances, of a payee",
+            "select * from payout_api.balances_as_of('infinity', 'seller_17')",
+        ),
         ("unpaid, all", "select * from payout_api.unpaid"),
         ("unpaid, of a payee", "select * from payout_api.unpaid where payee_id = 'seller_17'"),
     ):
@@ -71,9 +98,8 @@ def reads() -> list[Read]:
         found.append(Read(name=f":{name}", statement=statement))
     doctor = "select * from payout_api.doctor()"
     found.append(Read(name="doctor()", statement=doctor, most_ms=2000))
-    found.append(
-        Read(name="summary()", statement="select * from payout_api.summary()", most_ms=None)
-    )
+    summary = "select * from payout_api.summary()"
+    found.append(Read(name="summary()", statement=summary, most_ms=None))
     worker = "payout_worker"
     for name, statement, most_ms in (
         ("measure()", "select * from payout_api.measure('bench')", 50),
@@ -91,18 +117,88 @@ def reads() -> list[Read]:
 
 
 def console_reads() -> Iterator[tuple[str, str]]:
-    """Give the queries of the console, those left out that change or verify everything."""
-    for name, text in re.findall(r"^\\set (\w+) '(select .*)'$", CONSOLE.read_text(), re.M):
-        if name not in ("verify", "doctor", "sweep"):
-            for statement in text.replace(r"\'", "'").replace(r"\\gx", ";").split(";"):
-                if statement.strip():
-                    yield name, statement
+    """Give the queries of the console."""
+    variables = {
+        name: text.replace(r"\'", "'").replace(r"\\", "\\")
+        for name, text in re.findall(r"^\\set (\w+) '(.*)'$", CONSOLE.read_text(), re.M)
+    }
+    for name, text in variables.items():
+        if name in OF_ONE or (text.startswith("select ") and name not in NOT_READ + PARTS):
+            for of in OF_ONE.get(name, ("",)):
+                for statement in statements(expanded(text, variables, of=of)):
+                    yield f"{name} {of}".strip(), statement
+
+
+def expanded(text: str, variables: dict[str, str], *, of: str) -> str:
+    """Return a query of the console as psql would send it, with `:id` set."""
+    text = text.replace(":'id'", f"'{of}'")
+    while found := re.search(r"(?<!:):([a-z_]+)", text):
+        text = text.replace(found[0], variables[found[1]].replace(":'id'", f"'{of}'"))
+    return text
+
+
+def statements(text: str) -> Iterator[str]:
+    """Take a line apart at its semicolons outside of quotes, and at psql's own commands."""
+    for part in re.split(r"\\gx|\\\\", text):
+        for statement in re.findall(r"(?:'[^']*'|[^';])+", part):
+            if statement.strip():
+                yield statement.strip()
+
+
+def verified(connection: psycopg.Connection) -> Iterator[Read]:
+    """Give the reads that verify a part of the history."""
+    for name, (count, bound) in RANGES.items():
+        first, last = (connection.execute(bound.encode(), [n]).fetchone() for n in (0, count))
+        assert first is not None
+        assert last is not None
+        arguments = f"p_from => {first[0]!r}, p_to => {last[0]!r}"
+        yield Read(
+            name=f"{name}, {count:,}",
+            statement=f"select * from payout_api.{name}({arguments})",
+            most_ms=None,
+        )
+
+
+def report(connection: psycopg.Connection, *, runs: int) -> None:
+    """Print the time of `payout-engine report`: its one statement, and the page of it."""
+    times = []
+    for _ in range(runs):
+        with connection.transaction(force_rollback=True):
+            connection.execute("set transaction isolation level repeatable read, read only")
+            connection.execute("set local role payout_auditor")
+            began = time.perf_counter()
+            with connection.cursor(row_factory=dict_row) as cursor:
+                found = cursor.execute("select * from payout_api.summary()").fetchall()
+            html = page(cast(list[Section], found))
+            times.append((time.perf_counter() - began) * 1000)
+    told(name="payout-engine report", times=times, rows=f"{len(html):7} characters", most_ms=None)
+
+
+def told(*, name: str, times: list[float], rows: str, most_ms: int | None) -> None:
+    """Print the first and the median time, and whether it is as fast as it should."""
+    middle = statistics.median(times)
+    slow = most_ms is not None and middle > most_ms
+    asked = f" slow: asked for {most_ms}" if slow else ""
+    print(f"{name:44} {times[0]:9.1f} {middle:9.1f} ms {rows}{asked}", flush=True)
+
+
+def verify_everything(connection: psycopg.Connection) -> None:
+    """Print the time of each function that verifies everything, and how far it says it is.
+
+    Not of seals: the old ones are made up, and each would be named.
+    """
+    connection.add_notice_handler(lambda notice: tell(str(notice.message_primary)))
+    for name in [name for name in RANGES if name != "verify_seals"]:
+        began = time.perf_counter()
+        rows = len(connection.execute(f"select * from payout_api.{name}()".encode()).fetchall())
+        times = [(time.perf_counter() - began) * 1000]
+        told(name=f"{name}, all", times=times, rows=f"{rows:7} rows", most_ms=None)
 
 
 def measure(connection: psycopg.Connection, *, runs: int, plans: bool) -> None:
-    """Print the first and the median time of each read, and whether it is as fast as it should."""
+    """Print the times of each read."""
     print(f"{'':44} {'first':>9} {'median':>9} ms")
-    for read in reads():
+    for read in [*reads(), *verified(connection)]:
         connection.execute(f"set role {read.role}".encode())
         times = []
         rows = 0
@@ -111,13 +207,11 @@ def measure(connection: psycopg.Connection, *, runs: int, plans: bool) -> None:
                 began = time.perf_counter()
                 rows = len(connection.execute(read.statement.encode()).fetchall())
                 times.append((time.perf_counter() - began) * 1000)
-        middle = statistics.median(times)
-        slow = read.most_ms is not None and middle > read.most_ms
-        asked = f"slow: asked for {read.most_ms}" if slow else ""
-        print(f"{read.name:44} {times[0]:9.1f} {middle:9.1f} ms {rows:7} rows {asked}", flush=True)
+        told(name=read.name, times=times, rows=f"{rows:7} rows", most_ms=read.most_ms)
         if plans:
             show_plan(connection, read)
         connection.execute("reset role")
+    report(connection, runs=runs)
 
 
 def show_plan(connection: psycopg.Connection, read: Read) -> None:
@@ -152,21 +246,22 @@ def main() -> None:
     parser.add_argument("--payees", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--plans", action="store_true")
+    parser.add_argument("--verify", action="store_true")
     parser.add_argument("--serve", action="store_true")
     parser.add_argument("--uri")
     options = parser.parse_args()
     if options.uri:
-        _measure(options.uri, runs=options.runs, plans=options.plans)
+        _measure(options.uri, options)
         return
     with database(SETTINGS | {"max_wal_size": "8GB"}) as server:
         fill(server.uri(), settled=options.settled, open_=options.open, payees=options.payees)
-        _measure(server.uri(), runs=options.runs, plans=options.plans)
+        _measure(server.uri(), options)
         if options.serve:
             print(server.uri(), flush=True)
             sys.stdin.readline()
 
 
-def _measure(uri: str, *, runs: int, plans: bool) -> None:
+def _measure(uri: str, options: argparse.Namespace) -> None:
     with psycopg.connect(uri, autocommit=True) as connection:
         prepare(connection)
         size = connection.execute(
@@ -175,7 +270,9 @@ def _measure(uri: str, *, runs: int, plans: bool) -> None:
         assert size is not None
         cpu, flush = probe()
         print(f"database {size[0]}; CPU probe {cpu:.1f} ms, flush {flush:.2f} ms")
-        measure(connection, runs=runs, plans=plans)
+        measure(connection, runs=options.runs, plans=options.plans)
+        if options.verify:
+            verify_everything(connection)
         tell("done")
 
 

@@ -376,7 +376,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql baa631f84d16
+-- frozen: sql/tables/identity.sql 1a8b35451a29
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -431,7 +431,8 @@ create table payout.engine_settings (
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
     -- A turn that is a minute ahead counts as one of a wrong clock.
     constraint paces_can_be_kept check (
-        sends_per_second between 0.1 and 10000 and reads_per_second between 0.1 and 10000),
+        least(sends_per_second, reads_per_second) >= 0.1
+        and greatest(sends_per_second, reads_per_second) <= 10000.0),
     constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0'),
     -- Beyond, sums of times and numbers are none that Postgres holds: nothing would go on.
     constraint times_and_numbers_can_be_added_up check (
@@ -614,7 +615,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal, and only what an operator ordered names the act (23514).';
--- frozen: sql/tables/ledger.sql cef72943def9
+-- frozen: sql/tables/ledger.sql 6be44865b47d
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -664,6 +665,23 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
+
+
+create table payout.open_reversals (
+    payout_transfer_id bigint not null,
+    ledger_entry_id bigint not null,
+    constraint open_reversals_pkey primary key (payout_transfer_id, ledger_entry_id)
+);
+comment on table payout.open_reversals is
+    'The reversals of transfers of which something is owed again: the list of reversed_money, '
+    'which reads the amounts in the books. A row is gone once all of its transfer is written off '
+    'or repaid. No foreign keys: verify_books compares.';
+
+create trigger _500_refuse_truncate before truncate on payout.open_reversals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.open_reversals enable always trigger _500_refuse_truncate;
+
+grant select on payout.open_reversals to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_caps__record_change.sql b2edae7d18aa
 create or replace function payout.tg_caps__record_change()
 returns trigger
@@ -1278,7 +1296,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 49540888af59
+-- frozen: sql/tables/transfers.sql f8396dd37132
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1406,8 +1424,6 @@ create index transfer_states_undated_idx
     on payout.transfer_states (changed_at)
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
-create index transfer_states_state_idx
-    on payout.transfer_states (state) where state in ('cancelled', 'settled_outside');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
@@ -1919,7 +1935,7 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql 8e649758354e
+-- frozen: sql/tables/outcomes.sql 9951542b55b9
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -1942,6 +1958,10 @@ comment on column payout.outcomes.hold_id is
     'The hold that keeps it back, for status on_hold; its scope is the reason that is told.';
 comment on column payout.outcomes.reversed_minor is
     'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
+
+-- Outcomes of a transfer come soon after it: verify_projection reads those of a range of transfers.
+create index outcomes_payout_transfer_id_idx
+    on payout.outcomes using brin (payout_transfer_id int8_minmax_multi_ops);
 
 create trigger _100_announce before insert on payout.outcomes
     for each statement execute function payout.tg_outcomes__announce();
@@ -2221,7 +2241,7 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql 998596129527
+-- frozen: sql/tables/seals.sql 13f35f5ddcaf
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2265,6 +2285,11 @@ comment on column payout.seals.rows_until is
 comment on column payout.seals.sealed_at is 'The time at which the range was closed.';
 comment on column payout.seals.seal_sha256 is
     'SHA-256 of the former seal''s hash and the other columns of this one.';
+
+create index seals_rows_until_idx on payout.seals (rows_until, last_id)
+    where table_name = 'ledger_entries';
+create index seals_time_idx on payout.seals using gist (tstzrange(rows_from, rows_until, '[)'))
+    where table_name = 'ledger_entries';
 
 create trigger _500_refuse_change before update or delete on payout.seals
     for each row execute function payout.tg__refuse_change();
@@ -3372,8 +3397,8 @@ $$;
 comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
     'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
     'it ended this moment.';
--- frozen: procedures/transfers/booked_states.sql 2fc214a96596
-create or replace function payout.booked_states()
+-- frozen: procedures/transfers/booked_states.sql 0425e852ac2f
+create or replace function payout.booked_states(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, place text)
 language sql
 stable
@@ -3388,15 +3413,16 @@ as $$
         cross join lateral (values
             (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
         ) as m (account, amount_minor)
-        where e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
+        where e.payout_transfer_id between p_from and p_to
+            and e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
         group by e.payout_transfer_id, m.account, e.currency
         having sum(m.amount_minor) <> 0
     ) as b
     group by b.payout_transfer_id
 $$;
-comment on function payout.booked_states() is
-    'For each transfer the account, amount in minor units and currency that its ledger entries '
-    'leave it at, reversals aside.';
+comment on function payout.booked_states(bigint, bigint) is
+    'For each transfer from p_from to p_to the account, amount in minor units and currency that '
+    'its ledger entries leave it at, reversals aside.';
 -- frozen: procedures/transfers/change_of_account.sql 96bcf5301d11
 create or replace function payout.change_of_account(p_payee_id text)
 returns void
@@ -3508,8 +3534,10 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 51243f567105
-create or replace function payout.fold_facts()
+-- frozen: procedures/transfers/fold_facts.sql 3ea68b10c319
+create or replace function payout.fold_facts(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (
     payout_transfer_id bigint,
     state text,
@@ -3543,7 +3571,7 @@ as $$
             when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
                 then 'awaiting_account'
         end
-    from payout.newest_facts() as n
+    from payout.newest_facts(p_from, p_to) as n
     cross join lateral (
         select case
             when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
@@ -3554,9 +3582,9 @@ as $$
         end as state
     ) as w
 $$;
-comment on function payout.fold_facts() is
-    'One row for each transfer as transfer_states must say it, folded from attempts, '
-    'observations and books.';
+comment on function payout.fold_facts(bigint, bigint) is
+    'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
+    'attempts, observations and books.';
 -- frozen: procedures/transfers/free_turns.sql 37830b90b787
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
@@ -3687,8 +3715,10 @@ end
 $$;
 comment on function payout.most_per_second(text) is
     'The requests a second that all workers together may make; null: any number.';
--- frozen: procedures/transfers/newest_facts.sql 53d87f50780a
-create or replace function payout.newest_facts()
+-- frozen: procedures/transfers/newest_facts.sql 33d4cd632896
+create or replace function payout.newest_facts(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
@@ -3701,35 +3731,41 @@ set search_path = pg_catalog, pg_temp
 as $$
     with keys as (
         select t.payout_transfer_id,
-            case when a.payee_id is not null then coalesce(s.pay_after, t.created_at) end as due_at,
+            case
+                when (
+                    select true from payout.payee_accounts as a where a.payee_id = t.payee_id
+                    limit 1
+                ) then coalesce((
+                    select s.pay_after from payout.settlements as s
+                    where s.settlement_id = t.settlement_id), t.created_at)
+            end as due_at,
             coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
         from payout.payout_transfers as t
-        join payout.settlements as s on s.settlement_id = t.settlement_id
-        left join (
-            select distinct a.payee_id from payout.payee_accounts as a
-        ) as a on a.payee_id = t.payee_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
                 max(k.observation_id) as opened_after
             from payout.transfer_observations as k
-            where k.signal = 'key_opened'
+            where k.signal = 'key_opened' and k.payout_transfer_id between p_from and p_to
             group by k.payout_transfer_id
         ) as k on k.payout_transfer_id = t.payout_transfer_id
+        where t.payout_transfer_id between p_from and p_to
     ), moves as (
         select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
             o.moved_to, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
         from payout.transfer_observations as o
-        where o.moved_to is not null
+        where o.moved_to is not null and o.payout_transfer_id between p_from and p_to
         order by o.payout_transfer_id, o.observation_id desc
     ), claims as (
         select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.attempt,
             a.lease_until
         from payout.transfer_attempts as a
+        where a.payout_transfer_id between p_from and p_to
         order by a.payout_transfer_id, a.attempt desc
     ), first_claims as (
         select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
             a.generation, a.window_begins_at
         from payout.transfer_attempts as a
+        where a.payout_transfer_id between p_from and p_to
         order by a.payout_transfer_id, a.generation, a.attempt
     ), seen as (
         select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
@@ -3740,6 +3776,7 @@ as $$
         join keys as k on k.payout_transfer_id = o.payout_transfer_id
         left join moves as m on m.payout_transfer_id = o.payout_transfer_id
         where o.observation_id > k.opened_after
+            and o.payout_transfer_id between p_from and p_to
         group by o.payout_transfer_id
     )
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
@@ -3753,11 +3790,13 @@ as $$
         on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
     left join seen as o on o.payout_transfer_id = k.payout_transfer_id
 $$;
-comment on function payout.newest_facts() is
-    'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
-    'unknown sends are those of the newest key.';
--- frozen: procedures/transfers/newest_outcomes.sql b08cd8b2bd1c
-create or replace function payout.newest_outcomes()
+comment on function payout.newest_facts(bigint, bigint) is
+    'One row for each transfer from p_from to p_to with the facts that fold_facts makes its '
+    'progress of; tries and unknown sends are those of the newest key.';
+-- frozen: procedures/transfers/newest_outcomes.sql 5ebdbcfb7e2c
+create or replace function payout.newest_outcomes(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (payout_transfer_id bigint, status text, reversed_minor bigint)
 language sql
 stable
@@ -3766,10 +3805,11 @@ as $$
     select distinct on (o.payout_transfer_id)
         o.payout_transfer_id, o.status::text, o.reversed_minor
     from payout.outcomes as o
+    where o.payout_transfer_id between p_from and p_to
     order by o.payout_transfer_id, o.outcome_id desc
 $$;
-comment on function payout.newest_outcomes() is
-    'One row for each transfer with an outcome; a transfer without any is scheduled.';
+comment on function payout.newest_outcomes(bigint, bigint) is
+    'One row for each transfer from p_from to p_to with an outcome; one without any is scheduled.';
 -- frozen: procedures/transfers/next_round.sql 714041d66b7c
 create or replace function payout.next_round(p_awaits text, p_probes integer)
 returns interval
@@ -3922,8 +3962,10 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/present_outcomes.sql f5b623b2acfd
-create or replace function payout.present_outcomes()
+-- frozen: procedures/transfers/present_outcomes.sql 72b1f311fe9f
+create or replace function payout.present_outcomes(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (
     payout_transfer_id bigint,
     status text,
@@ -3946,7 +3988,7 @@ as $$
     left join (
         select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
         from payout.ledger_entries as e
-        where e.kind = 'reversal'
+        where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
         group by e.payout_transfer_id
     ) as r on r.payout_transfer_id = s.payout_transfer_id
     cross join lateral (
@@ -3956,10 +3998,11 @@ as $$
             else st.status_on_hold
         end as status
     ) as w
+    where s.payout_transfer_id between p_from and p_to
 $$;
-comment on function payout.present_outcomes() is
-    'One row for each transfer: its status with the mark of a hold, reason, hold, Stripe''s id, '
-    'and the sum of its reversals.';
+comment on function payout.present_outcomes(bigint, bigint) is
+    'One row for each transfer from p_from to p_to: its status with the mark of a hold, reason, '
+    'hold, Stripe''s id, and the sum of its reversals.';
 -- frozen: procedures/transfers/progress_problem.sql f426a7914b7c
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -7505,7 +7548,7 @@ end
 $$;
 comment on function payout.begin_reversals(text, integer) is
     'Begins up to p_limit reads of reversals and returns them.';
--- frozen: procedures/reconcile/book_reversals.sql c2a023020baa
+-- frozen: procedures/reconcile/book_reversals.sql 09a583168e31
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -7517,16 +7560,21 @@ as $$
 declare
     v_booked integer;
 begin
-    insert into payout.ledger_entries (
-        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
-        currency, stripe_reversal_id)
-    select p_transfer.payout_transfer_id, 'reversal', s.generation, 'stripe_balance',
-        'payable:' || p_transfer.payee_id, (r.reversal ->> 'amount')::bigint, p_transfer.currency,
-        r.reversal ->> 'id'
-    from jsonb_array_elements(p_reversals) with ordinality as r (reversal, position)
-    join payout.transfer_states as s on s.payout_transfer_id = p_transfer.payout_transfer_id
-    order by r.position desc
-    on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing;
+    with booked as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency, stripe_reversal_id)
+        select p_transfer.payout_transfer_id, 'reversal', s.generation, 'stripe_balance',
+            'payable:' || p_transfer.payee_id, (r.reversal ->> 'amount')::bigint,
+            p_transfer.currency, r.reversal ->> 'id'
+        from jsonb_array_elements(p_reversals) with ordinality as r (reversal, position)
+        join payout.transfer_states as s on s.payout_transfer_id = p_transfer.payout_transfer_id
+        order by r.position desc
+        on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing
+        returning payout_transfer_id, ledger_entry_id
+    )
+    insert into payout.open_reversals (payout_transfer_id, ledger_entry_id)
+    select b.payout_transfer_id, b.ledger_entry_id from booked as b;
     get diagnostics v_booked = row_count;
 
     if v_booked > 0 then
@@ -9618,8 +9666,10 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 0cd378589c4b
-create or replace function payout_api.balances_as_of(p_at timestamptz)
+-- frozen: procedures/audit/balances_as_of.sql a434cdc420ff
+create or replace function payout_api.balances_as_of(
+    p_at timestamptz, p_payee_id text default null
+)
 returns table (
     account text,
     currency payout.currency_code,
@@ -9635,32 +9685,19 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with sealed as (
-        -- The longest run of seals all of whose entries count.
-        select s.seal_id, s.last_id
-        from payout.seals as s
-        where s.table_name = 'ledger_entries' and s.rows_until <= p_at
-        order by s.last_id desc
-        limit 1
-    ), rest as (
-        -- Ranges beyond it that begin early enough, then the rows that are not sealed yet.
-        select s.first_id, s.last_id
-        from payout.seals as s
-        where s.table_name = 'ledger_entries' and s.rows_from <= p_at
-            and s.last_id > coalesce((select b.last_id from sealed as b), -9223372036854775808)
-        union all
-        select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
-        from payout.seals as s
-        where s.table_name = 'ledger_entries'
+    with ranges as materialized (
+        select r.seal_id, r.first_id, r.last_id from payout.ledger_ranges_at(p_at) as r
     )
     select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
         sum(b.credit_minor) - sum(b.debit_minor)
     from (
-        select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
-        where t.account <> 'payable'
+        select t.*
+        from ranges as r
+        cross join lateral payout.subtotals_at(r.seal_id, 'payable:' || p_payee_id) as t
+        where r.seal_id is not null and t.account <> 'payable'
         union all
         select m.*
-        from rest as r
+        from ranges as r
         cross join lateral (
             -- Kept apart by the offset, so that each range is read by its ids.
             select l.* from payout.ledger_entries as l
@@ -9672,14 +9709,15 @@ as $$
             (e.credit_account, e.currency, 0::bigint, e.amount_minor)
         ) as m (account, currency, debit_minor, credit_minor)
         where e.created_at <= p_at
+            and m.account = coalesce('payable:' || p_payee_id, m.account)
     ) as b
     group by b.account, b.currency
 $$;
-comment on function payout_api.balances_as_of(timestamptz) is
-    'Credit minus debit of every account and currency in minor units, of the entries whose '
-    'transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz) from public;
-grant execute on function payout_api.balances_as_of(timestamptz)
+comment on function payout_api.balances_as_of(timestamptz, text) is
+    'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
+    'entries whose transaction had begun by p_at and has committed; infinity: of all.';
+revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
+grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/catalogue.sql e5680cf0be37
 create or replace function payout.catalogue()
@@ -10057,6 +10095,62 @@ as $$
     join ours as c on c.oid = p.polrelid
 $$;
 comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
+-- frozen: procedures/audit/check_projection.sql fba3b51e623d
+create or replace function payout.check_projection(p_from bigint, p_to bigint)
+returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select payout_transfer_id, c.column_name, c.stored, c.folded
+    from (
+        select s.* from payout.transfer_states as s
+        where s.payout_transfer_id between p_from and p_to
+    ) as s
+    full join payout.fold_facts(p_from, p_to) as f using (payout_transfer_id)
+    cross join lateral (values
+        ('state', s.state::text, f.state),
+        ('generation', s.generation::text, f.generation::text),
+        ('attempt', s.attempt::text, f.attempt::text),
+        ('lease_until', s.lease_until::text, f.lease_until::text),
+        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
+        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
+        ('tries', s.tries::text, f.tries::text),
+        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
+    ) as c (column_name, stored, folded)
+    where c.stored is distinct from c.folded
+    union all
+    select payout_transfer_id, 'money', d.place, b.place
+    from (
+        select t.payout_transfer_id,
+            format('%s %s %s',
+                case
+                    when s.state = 'paid' then 'stripe_balance'
+                    when s.state = 'failed' then 'payable:' || t.payee_id
+                    when s.state = 'settled_outside' then 'paid_outside'
+                    else 'in_flight'
+                end, t.amount_minor, t.currency) as place
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where s.state <> 'cancelled'
+            and t.payout_transfer_id between p_from and p_to
+            and s.payout_transfer_id between p_from and p_to
+    ) as d
+    full join payout.booked_states(p_from, p_to) as b using (payout_transfer_id)
+    where d.place is distinct from b.place
+    union all
+    select payout_transfer_id, c.column_name, c.stored, c.told
+    from payout.present_outcomes(p_from, p_to) as p
+    full join payout.newest_outcomes(p_from, p_to) as n using (payout_transfer_id)
+    cross join lateral (values
+        ('status', p.status, coalesce(n.status, 'scheduled')),
+        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+    ) as c (column_name, stored, told)
+    where c.stored is distinct from c.told
+    order by 1, 2
+$$;
+comment on function payout.check_projection(bigint, bigint) is
+    'Part of payout_api.verify_projection().';
 -- frozen: procedures/audit/check_seal.sql 6cf3e3c511fe
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
@@ -10155,7 +10249,7 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql bc7a646c6685
+-- frozen: procedures/audit/control_totals.sql 624a57f80070
 create or replace function payout_api.control_totals()
 returns table (
     account text,
@@ -10173,6 +10267,29 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
+    select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
+    from payout.control_totals_at('{infinity}') as t
+$$;
+comment on function payout_api.control_totals() is
+    'Debits and credits of each general account and currency in minor units, and how many; account '
+    'payable stands for those of all payees. The balance is credit minus debit.';
+revoke execute on function payout_api.control_totals() from public;
+grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
+-- frozen: procedures/audit/control_totals_at.sql 0e70ca3fa7dd
+create or replace function payout.control_totals_at(p_times timestamptz[])
+returns table (
+    at timestamptz,
+    account text,
+    currency payout.currency_code,
+    debit_minor numeric,
+    credit_minor numeric,
+    debits bigint,
+    credits bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
     with recursive currencies as (
         select a.account, (
             select min(t.currency::text) from payout.seal_subtotals as t
@@ -10184,37 +10301,67 @@ as $$
             where t.account = c.account and t.currency > c.currency)
         from currencies as c
         where c.currency is not null
+    ), ranges as materialized (
+        select t.at, r.seal_id, r.first_id, r.last_id
+        from unnest(p_times) as t (at)
+        cross join lateral payout.ledger_ranges_at(t.at) as r
     )
-    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor), sum(b.debits)::bigint,
-        sum(b.credits)::bigint
+    select b.at, b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.debits)::bigint, sum(b.credits)::bigint
     from (
-        select c.account, c.currency::payout.currency_code as currency, t.debit_minor,
+        select r.at, c.account, c.currency::payout.currency_code as currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from currencies as c
+        from ranges as r
+        cross join currencies as c
         cross join lateral (
             select s.* from payout.seal_subtotals as s
-            where s.account = c.account and s.currency = c.currency
+            where s.account = c.account and s.currency = c.currency and s.seal_id <= r.seal_id
             order by s.seal_id desc
             limit 1
         ) as t
         union all
-        select split_part(m.account, ':', 1), e.currency, m.debit_minor, m.credit_minor,
+        select w.at, split_part(m.account, ':', 1), e.currency, m.debit_minor, m.credit_minor,
             m.debits, m.credits
-        from payout.ledger_entries as e
+        from (
+            select r.first_id, r.last_id, array_agg(r.at) as times
+            from ranges as r
+            where r.seal_id is null
+            group by r.first_id, r.last_id
+        ) as g
+        cross join lateral (
+            -- Kept apart by the offset, so that each range is read by its ids.
+            select l.* from payout.ledger_entries as l
+            where l.ledger_entry_id between g.first_id and g.last_id
+            offset 0
+        ) as e
+        cross join lateral unnest(g.times) as w (at)
         cross join lateral (values
             (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
         ) as m (account, debit_minor, credit_minor, debits, credits)
-        where e.ledger_entry_id > coalesce((
-            select max(s.last_id) from payout.seals as s where s.table_name = 'ledger_entries'),
-            -9223372036854775808)
+        where e.created_at <= w.at
     ) as b
-    group by b.account, b.currency
+    group by b.at, b.account, b.currency
 $$;
-comment on function payout_api.control_totals() is
-    'Debits and credits of each general account and currency in minor units, and how many; account '
-    'payable stands for those of all payees. The balance is credit minus debit.';
-revoke execute on function payout_api.control_totals() from public;
-grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
+comment on function payout.control_totals_at(timestamptz[]) is
+    'For each time: debits and credits of each general account and currency in minor units, and '
+    'how many, of the entries whose transaction had begun by then; payable is that of all payees.';
+-- frozen: procedures/audit/end_of_step.sql 35d2eda0839f
+create or replace function payout.end_of_step(p_from bigint, p_to bigint)
+returns bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select t.payout_transfer_id - 1
+        from payout.payout_transfers as t
+        where t.payout_transfer_id between p_from and p_to
+        order by t.payout_transfer_id
+        offset 50000
+        limit 1), p_to)
+$$;
+comment on function payout.end_of_step(bigint, bigint) is
+    'The number before the one with which the next step begins; p_to: it is the last step.';
 -- frozen: procedures/audit/ledger_page.sql 07b7b1791879
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
@@ -10284,6 +10431,33 @@ revoke execute on function payout_api.ledger_page(timestamptz, timestamptz, bigi
     from public;
 grant execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
     to payout_operator, payout_auditor;
+-- frozen: procedures/audit/ledger_ranges_at.sql 3ac88069a677
+create or replace function payout.ledger_ranges_at(p_at timestamptz)
+returns table (seal_id bigint, first_id bigint, last_id bigint)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    (
+        -- Times grow with ids here, so this is the index of the time.
+        select s.seal_id, null::bigint, null::bigint
+        from payout.seals as s
+        where s.table_name = 'ledger_entries' and s.rows_until <= p_at
+        order by s.rows_until desc, s.last_id desc
+        limit 1
+    )
+    union all
+    select null, s.first_id, s.last_id
+    from payout.seals as s
+    where s.table_name = 'ledger_entries'
+        and tstzrange(s.rows_from, s.rows_until, '[)') @> p_at
+    union all
+    select null, coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
+    from payout.seals as s
+    where s.table_name = 'ledger_entries'
+$$;
+comment on function payout.ledger_ranges_at(timestamptz) is
+    'One row with seal_id, if a seal was over by then, and one for each range of ids to be read.';
 -- frozen: procedures/audit/ledger_totals.sql 8057c9c6e2ff
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (
@@ -10332,7 +10506,42 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
 revoke execute on function payout_api.ledger_totals(timestamptz, timestamptz) from public;
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/money_flow.sql 34b1d16bd587
+-- frozen: procedures/audit/midnights_between.sql e536bb9d3920
+create or replace function payout.midnights_between(p_from timestamptz, p_to timestamptz)
+returns setof timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+    with first_entry as (
+        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
+    ), beginning as (
+        select case when p_from >= f.created_at then p_from else greatest(p_from, least(
+            f.created_at,
+            (
+                select min(l.created_at)
+                from payout.ledger_ranges_at(f.created_at) as r
+                join payout.ledger_entries as l
+                    on l.ledger_entry_id between r.first_id and r.last_id
+            ))) end as at
+        from first_entry as f
+    )
+    select b.at from beginning as b where b.at < p_to
+    union
+    select m.at
+    from beginning as b
+    cross join lateral generate_series(
+        date_trunc('day', b.at) + interval '1 day',
+        least(p_to, date_trunc('day', now()) + interval '1 day'),
+        interval '1 day') as m (at)
+    where m.at < p_to
+    union
+    select p_to from beginning as b where b.at < p_to
+$$;
+comment on function payout.midnights_between(timestamptz, timestamptz) is
+    'The moments at which the days of money_flow begin, and the end of the last.';
+-- frozen: procedures/audit/money_flow.sql b792e1ecb492
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10352,33 +10561,53 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
-    select f.day, f.currency, f.transfers_settled, f.transfers_paid,
-        f.settled_minor, f.paid_minor, f.failed_minor, f.taken_back_minor,
-        f.settled_minor * c.minor_unit, f.paid_minor * c.minor_unit,
-        f.failed_minor * c.minor_unit, f.taken_back_minor * c.minor_unit
+    with moments as (
+        select d.at, lag(d.at) over (order by d.at) as former
+        from payout.midnights_between(p_from, p_to) as d (at)
+    ), totals as materialized (
+        -- A microsecond is the smallest step of time here.
+        select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
+            t.credit_minor, t.debits, t.credits
+        from payout.control_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m)) as t
+    ), flow as (
+        select m.former::date as day, t.currency,
+            sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
+            sum(t.credits * x.sign) filter (where t.account = 'stripe_balance') as paid_count,
+            sum(t.debit_minor * x.sign) filter (where t.account = 'settlement_funds') as settled,
+            sum(t.credit_minor * x.sign) filter (where t.account = 'stripe_balance') as paid,
+            sum(t.credit_minor * x.sign) filter (where t.account = 'payable') as owed,
+            sum(t.debit_minor * x.sign) filter (where t.account = 'stripe_balance') as taken_back
+        from moments as m
+        cross join lateral (values (m.former, -1), (m.at, 1)) as x (at, sign)
+        join totals as t on t.at = x.at
+        where m.former is not null
+        group by m.former::date, t.currency
+    )
+    select f.day, f.currency, f.settled_count::bigint, f.paid_count::bigint,
+        f.settled, f.paid, f.failed, f.taken_back,
+        f.settled * c.minor_unit, f.paid * c.minor_unit, f.failed * c.minor_unit,
+        f.taken_back * c.minor_unit
     from (
-        select (e.created_at at time zone 'UTC')::date as day,
-            e.currency,
-            count(*) filter (where e.kind = 'obligation') as transfers_settled,
-            count(*) filter (where e.kind = 'paid') as transfers_paid,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'obligation'), 0) as settled_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'paid'), 0) as paid_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'release'), 0) as failed_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)
-                as taken_back_minor
-        from payout.ledger_entries as e
-        where e.created_at >= p_from and e.created_at < p_to and e.kind <> 'reserve'
-        group by (e.created_at at time zone 'UTC')::date, e.currency
+        select w.day, w.currency, coalesce(w.settled_count, 0) as settled_count,
+            coalesce(w.paid_count, 0) as paid_count, coalesce(w.settled, 0) as settled,
+            coalesce(w.paid, 0) as paid, coalesce(w.taken_back, 0) as taken_back,
+            coalesce(w.owed, 0) - coalesce(w.settled, 0) - coalesce(w.taken_back, 0) as failed
+        from flow as w
     ) as f
     left join payout.currencies as c on c.currency = f.currency
+    where (f.settled, f.paid, f.failed, f.taken_back) <> (0, 0, 0, 0)
     order by f.day, f.currency
 $$;
 comment on function payout_api.money_flow(timestamptz, timestamptz) is
-    'For each day (UTC) and currency in which anything was booked: the amounts that settlements '
-    'owed, that were paid, that were declined, and that Stripe took back, in minor units and in '
-    'the currency itself. From p_from on, before p_to.';
+    'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
+    'that were paid, that were declined, and that Stripe took back, in minor units and in the '
+    'currency itself. From p_from on, before p_to.';
 revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
@@ -10608,8 +10837,8 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_at.sql e0a6a4921a24
-create or replace function payout.subtotals_at(p_seal_id bigint)
+-- frozen: procedures/audit/subtotals_at.sql 5dbbb692151b
+create or replace function payout.subtotals_at(p_seal_id bigint, p_account text default null)
 returns table (
     account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
@@ -10621,6 +10850,7 @@ as $$
         (
             select t.account, t.currency
             from payout.seal_subtotals as t
+            where t.account >= coalesce(p_account, '')
             order by t.account, t.currency
             limit 1
         )
@@ -10631,6 +10861,8 @@ as $$
             select t.account, t.currency
             from payout.seal_subtotals as t
             where (t.account, t.currency) > (a.account, a.currency)
+                and t.account <= coalesce(p_account, (
+                    select max(m.account) from payout.seal_subtotals as m))
             order by t.account, t.currency
             limit 1
         ) as n
@@ -10641,11 +10873,12 @@ as $$
         select t.debit_minor, t.credit_minor
         from payout.seal_subtotals as t
         where t.account = a.account and t.currency = a.currency and t.seal_id <= p_seal_id
+            and t.account = coalesce(p_account, t.account)
         order by t.seal_id desc
         limit 1
     ) as t
 $$;
-comment on function payout.subtotals_at(bigint) is
+comment on function payout.subtotals_at(bigint, text) is
     'Debits and credits in minor units, from the first entry to the end of the seal.';
 -- frozen: procedures/audit/subtotals_of.sql 2a6e0e5daeb5
 create or replace function payout.subtotals_of(p_seal payout.seals)
@@ -10693,67 +10926,49 @@ $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
     'range.';
--- frozen: procedures/audit/verify_projection.sql f2e722caf74f
-create or replace function payout_api.verify_projection()
+-- frozen: procedures/audit/verify_projection.sql 944ac0c1585f
+create or replace function payout_api.verify_projection(
+    p_from bigint default null, p_to bigint default null
+)
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_nestloop = off
+set enable_seqscan = off
 as $$
-    select payout_transfer_id, c.column_name, c.stored, c.folded
-    from payout.transfer_states as s
-    full join payout.fold_facts() as f using (payout_transfer_id)
-    cross join lateral (values
-        ('state', s.state::text, f.state),
-        ('generation', s.generation::text, f.generation::text),
-        ('attempt', s.attempt::text, f.attempt::text),
-        ('lease_until', s.lease_until::text, f.lease_until::text),
-        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
-        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
-        ('tries', s.tries::text, f.tries::text),
-        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
-    ) as c (column_name, stored, folded)
-    where c.stored is distinct from c.folded
-    union all
-    select payout_transfer_id, 'money', d.place, b.place
-    from (
-        select t.payout_transfer_id,
-            format('%s %s %s',
-                case
-                    when s.state = 'paid' then 'stripe_balance'
-                    when s.state = 'failed' then 'payable:' || t.payee_id
-                    when s.state = 'settled_outside' then 'paid_outside'
-                    else 'in_flight'
-                end, t.amount_minor, t.currency) as place
-        from payout.payout_transfers as t
-        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-        where s.state <> 'cancelled'
-    ) as d
-    full join payout.booked_states() as b using (payout_transfer_id)
-    where d.place is distinct from b.place
-    union all
-    select payout_transfer_id, c.column_name, c.stored, c.told
-    from payout.present_outcomes() as p
-    full join payout.newest_outcomes() as n using (payout_transfer_id)
-    cross join lateral (values
-        ('status', p.status, coalesce(n.status, 'scheduled')),
-        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
-    ) as c (column_name, stored, told)
-    where c.stored is distinct from c.told
-    order by 1, 2
+declare
+    v_from bigint := coalesce(p_from, -9223372036854775808);
+    v_last bigint := coalesce(p_to, 9223372036854775807);
+    v_to bigint;
+    v_rows bigint;
+    v_found bigint := 0;
+begin
+    loop
+        v_to := payout.end_of_step(v_from, v_last);
+        return query select * from payout.check_projection(v_from, v_to);
+        get diagnostics v_rows = row_count;
+        v_found := v_found + v_rows;
+        exit when v_to >= v_last;
+        raise notice 'transfers up to % are verified, of %; % found', v_to,
+            least(v_last, (select max(t.payout_transfer_id) from payout.payout_transfers as t)),
+            v_found;
+        v_from := v_to + 1;
+    end loop;
+end
 $$;
-comment on function payout_api.verify_projection() is
+comment on function payout_api.verify_projection(bigint, bigint) is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
-    '(folded); column money compares the account that the state implies with the books. None: all '
-    'is well.';
-revoke execute on function payout_api.verify_projection() from public;
-grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql 6b0f5cf2d1f0
+    '(folded), of the transfers from p_from to p_to (null: from the first, to the last); column '
+    'money compares the account that the state implies with the books. None: all is well.';
+revoke execute on function payout_api.verify_projection(bigint, bigint) from public;
+grant execute on function payout_api.verify_projection(bigint, bigint)
+    to payout_operator, payout_auditor;
+-- frozen: procedures/audit/verify_seals.sql eddbcba65ad7
 create or replace function payout_api.verify_seals(
-    p_from bigint default 1, p_head text default null, p_until bigint default null
+    p_from bigint default 1, p_to bigint default null, p_head text default null
 )
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language plpgsql
@@ -10765,7 +10980,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-    v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
+    v_last bigint := least(p_to, (select max(s.seal_id) from payout.seals as s));
     v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -10807,17 +11022,18 @@ begin
             return next;
         end loop;
         if v_first + 999 < v_last then
-            raise notice 'seals up to % are verified, of %', v_first + 999, v_last;
+            raise notice 'seals up to % are verified, of %; % found', v_first + 999, v_last,
+                cardinality(v_known);
         end if;
     end loop;
 end
 $$;
-comment on function payout_api.verify_seals(bigint, text, bigint) is
-    'Recomputes seals from p_from to p_until (null: the newest) and returns per table the first '
+comment on function payout_api.verify_seals(bigint, bigint, text) is
+    'Recomputes seals from p_from to p_to (null: the newest) and returns per table the first '
     'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
     'all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, text, bigint) from public;
-grant execute on function payout_api.verify_seals(bigint, text, bigint)
+revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
+grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
 create or replace function payout.end_waits(p_now timestamptz)
@@ -11762,8 +11978,8 @@ $$;
 comment on function payout.approve_absence(bigint[], text) is
     'Notes that these parked transfers may have a new key once the engine has proved them absent '
     'at Stripe, and has them looked up.';
--- frozen: procedures/operate/broken_entries.sql 49539cbf6647
-create or replace function payout.broken_entries()
+-- frozen: procedures/operate/broken_entries.sql 834876e84319
+create or replace function payout.broken_entries(p_from bigint, p_to bigint)
 returns setof bigint
 language sql
 stable
@@ -11771,23 +11987,24 @@ set search_path = pg_catalog, pg_temp
 as $$
     select e.ledger_entry_id
     from payout.ledger_entries as e
-    where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
-        or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
-        or (e.kind in ('cancel', 'settle_outside', 'write_off'))
-            <> (e.operator_action_id is not null)
-        or (
-            e.kind,
-            case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
-            case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
-        ) not in (
-            ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
-            ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-            ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
-            ('cancel', '*', 'settlement_funds'),
-            ('settle_outside', 'in_flight', 'paid_outside'),
-            ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds'))
+    where e.payout_transfer_id between p_from and p_to
+        and (e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+                <> (e.operator_action_id is not null)
+            or (
+                e.kind,
+                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+            ) not in (
+                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
+                ('cancel', '*', 'settlement_funds'),
+                ('settle_outside', 'in_flight', 'paid_outside'),
+                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds')))
 $$;
-comment on function payout.broken_entries() is
+comment on function payout.broken_entries(bigint, bigint) is
     'Numbers of entries whose amount, accounts, reversal or act do not go with their kind.';
 -- frozen: procedures/operate/cancel.sql 65b175ce21a1
 create or replace function payout_api.cancel(
@@ -11944,20 +12161,20 @@ comment on function payout_api.change_stripe_account(text, boolean, text) is
     'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
--- frozen: procedures/operate/check_acts.sql 6ddf57e2d1db
-create or replace function payout.check_acts()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_acts.sql dfa419e3fe1c
+create or replace function payout.check_acts(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every release and resolution has its act', count(*) = 0,
-        coalesce(string_agg(distinct c.row, ', '), 'holds, discrepancies and rules'),
+    select 'every release and resolution has its act', c.row,
         'compare with payout.operator_actions: it was closed by hand, or its reason was rewritten'
     from (
         select 'hold ' || h.hold_id
         from payout.holds as h
-        where h.released_at is not null
+        where h.hold_id between p_from and p_to
+            and h.released_at is not null
             and not exists (
                 select from payout.operator_actions as a
                 where a.action = 'release'
@@ -11967,7 +12184,8 @@ as $$
         union all
         select 'discrepancy ' || d.discrepancy_id
         from payout.discrepancies as d
-        where d.resolved_at is not null
+        where d.discrepancy_id between p_from and p_to
+            and d.resolved_at is not null
             and not exists (
                 select from payout.operator_actions as a
                 where a.action = 'resolve_discrepancy'
@@ -11995,21 +12213,22 @@ as $$
         union all
         select 'rule ' || r.not_ours_rule_id
         from payout.not_ours_rules as r
-        where not exists (
-            select from payout.operator_actions as a
-            where a.action = 'add_not_ours_rule'
-                and a.subject = r.not_ours_rule_id::text
-                and a.details - '{ended_at,ended_by,end_reason}'::text[]
-                    = to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
-        ) or (r.ended_at is not null and not exists (
-            select from payout.operator_actions as a
-            where a.action = 'end_not_ours_rule'
-                and a.subject = r.not_ours_rule_id::text
-                and a.reason = r.end_reason
-        ))
+        where r.not_ours_rule_id between p_from and p_to
+            and (not exists (
+                select from payout.operator_actions as a
+                where a.action = 'add_not_ours_rule'
+                    and a.subject = r.not_ours_rule_id::text
+                    and a.details - '{ended_at,ended_by,end_reason}'::text[]
+                        = to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
+            ) or (r.ended_at is not null and not exists (
+                select from payout.operator_actions as a
+                where a.action = 'end_not_ours_rule'
+                    and a.subject = r.not_ours_rule_id::text
+                    and a.reason = r.end_reason
+            )))
     ) as c (row)
 $$;
-comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
+comment on function payout.check_acts(bigint, bigint) is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_books.sql ed8a9aed92e4
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -12336,60 +12555,59 @@ as $$
     from payout.engine_settings as e
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_references.sql db7521ef6eb5
-create or replace function payout.check_references()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_references.sql d559d1b2ca47
+create or replace function payout.check_references(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every reference has its row', count(*) = 0,
-        coalesce(string_agg(distinct o.name, ', '), 'lines, jobs, transfers, progress and entries'),
+    select 'every reference has its row', format('%s %s', o.name, o.id),
         'rows were changed while the guards were off: compare with a backup'
     from (
-        select 'settlement_lines' from payout.settlement_lines as l
-        where not exists (
-            select from payout.settlements as s where s.settlement_id = l.settlement_id
-        )
+        select 'payout_transfers', t.payout_transfer_id
+        from payout.payout_transfers as t
+        where t.payout_transfer_id between p_from and p_to
+            and ((
+                select j.payout_job_id
+                from payout.payout_jobs as j where j.payout_job_id = t.payout_job_id
+            ) is null or (
+                select p.payee_id from payout.payees as p where p.payee_id = t.payee_id
+            ) is null or (
+                select s.payout_transfer_id
+                from payout.transfer_states as s
+                where s.payout_transfer_id = t.payout_transfer_id
+            ) is null)
         union all
-        select 'payout_jobs' from payout.payout_jobs as j
-        where not exists (
-            select from payout.settlements as s where s.settlement_id = j.settlement_id
-        )
+        select n.name, n.id
+        from (
+            select 'transfer_states', s.payout_transfer_id, s.payout_transfer_id
+            from payout.transfer_states as s
+            union all
+            select 'ledger_entries', e.ledger_entry_id, e.payout_transfer_id
+            from payout.ledger_entries as e
+        ) as n (name, id, payout_transfer_id)
+        where n.payout_transfer_id between p_from and p_to
+            and not exists (
+                select from payout.payout_transfers as t
+                where t.payout_transfer_id = n.payout_transfer_id
+                    and t.payout_transfer_id between p_from and p_to
+            )
         union all
-        select 'payout_transfers' from payout.payout_transfers as t
-        where not exists (
-            select from payout.payout_jobs as j where j.payout_job_id = t.payout_job_id
-        ) or not exists (
-            select from payout.payees as p where p.payee_id = t.payee_id
-        ) or not exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = t.payout_transfer_id
-        )
-        union all
-        select 'transfer_states' from payout.transfer_states as s
-        where not exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = s.payout_transfer_id
-        )
-        union all
-        select 'account_waits' from payout.account_waits as w
-        where not exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = w.payout_transfer_id and t.payee_id = w.payee_id
-        )
-        union all
-        select 'ledger_entries' from payout.ledger_entries as e
-        where not exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = e.payout_transfer_id
-        )
-    ) as o (name)
+        select 'account_waits', w.payout_transfer_id
+        from payout.account_waits as w
+        where w.payout_transfer_id between p_from and p_to
+            and not exists (
+                select from payout.payout_transfers as t
+                where t.payout_transfer_id = w.payout_transfer_id and t.payee_id = w.payee_id
+            )
+    ) as o (name, id)
 $$;
-comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql a3fd77c701d0
-create or replace function payout.check_rules()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+comment on function payout.check_references(bigint, bigint) is
+    'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/check_rules.sql 9627fbb7efce
+create or replace function payout.check_rules(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
@@ -12399,8 +12617,14 @@ as $$
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled', 'settled_outside')
-    ), wrong as (
-        select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
+            and s.payout_transfer_id between p_from and p_to
+            and t.payout_transfer_id between p_from and p_to
+    )
+    select w.rule, w.name || ' ' || w.id,
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (
+        select 'every request still to be sent agrees with its row', 'transfer',
+            o.payout_transfer_id
         from open_transfers as o
         join payout.settlements as m on m.settlement_id = o.settlement_id
         cross join payout.engine_settings as e
@@ -12415,7 +12639,7 @@ as $$
                 payout.request_sha256(r.request))
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
-        select o.payout_transfer_id, 'every transfer that is not paid can go on'
+        select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
             or case (o.progress).reason
@@ -12430,21 +12654,14 @@ as $$
                 )
             end
         union all
-        select e.id, 'every entry is a movement that exists'
-        from payout.broken_entries() as e (id)
-    )
-    select r.rule, count(w.id) = 0,
-        format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
-        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
-    from (values
-        ('every request still to be sent agrees with its row'),
-        ('every transfer that is not paid can go on'),
-        ('every entry is a movement that exists')
-    ) as r (rule)
-    left join wrong as w (id, rule) on w.rule = r.rule
-    group by r.rule
+        select 'every entry is a movement that exists', 'entry', e.id
+        from payout.broken_entries(p_from, p_to) as e (id)
+        union all
+        select 'every amount that is owed again is listed', 'transfer', u.id
+        from payout.unlisted_reversals(p_from, p_to) as u (id)
+    ) as w (rule, name, id)
 $$;
-comment on function payout.check_rules() is 'Part of payout_api.verify_books().';
+comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_seals.sql 2749c1df1728
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -12481,35 +12698,37 @@ as $$
     cross join lateral payout.check_seal(n.seal) as c
 $$;
 comment on function payout.check_seals() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_secrets.sql f8a707be95f0
-create or replace function payout.check_secrets()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_secrets.sql 2d946554f0a1
+create or replace function payout.check_secrets(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'no secret in any row', count(*) = 0,
-        coalesce(string_agg(distinct x.place, ', '), 'settlements, observations, actions, holds'),
+    select 'no secret in any row', format('%s %s', x.place, x.id),
         'revoke that key at Stripe, then find out who wrote it'
     from (
-        select 'settlements.metadata', s.metadata::text from payout.settlements as s
-        union all
-        select 'transfer_observations',
-            concat_ws(' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
+        select 'transfer_observations', o.observation_id, concat_ws(
+            ' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
         from payout.transfer_observations as o
+        where o.payout_transfer_id between p_from and p_to
         union all
-        select 'operator_actions', concat_ws(' ', a.reason, a.subject, a.details)
+        select 'operator_actions', a.operator_action_id,
+            concat_ws(' ', a.reason, a.subject, a.details)
         from payout.operator_actions as a
+        where a.operator_action_id between p_from and p_to
         union all
-        select 'holds', concat_ws(' ', h.reason, h.subject, h.release_reason)
+        select 'holds', h.hold_id, concat_ws(' ', h.reason, h.subject, h.release_reason)
         from payout.holds as h
+        where h.hold_id between p_from and p_to
         union all
-        select 'discrepancies', concat_ws(' ', d.ours, d.theirs, d.resolution)
+        select 'discrepancies', d.discrepancy_id, concat_ws(' ', d.ours, d.theirs, d.resolution)
         from payout.discrepancies as d
-    ) as x (place, content)
+        where d.discrepancy_id between p_from and p_to
+    ) as x (place, id, content)
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
-comment on function payout.check_secrets() is 'Part of payout_api.verify_books().';
+comment on function payout.check_secrets(bigint, bigint) is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_server.sql 70f5e32fc312
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -12541,55 +12760,96 @@ as $$
         format('revoke temporary on database %I from public', current_database())
 $$;
 comment on function payout.check_server() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_settlements.sql f096007cf651
-create or replace function payout.check_settlements()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_settlement_rows.sql db95c639da40
+create or replace function payout.check_settlement_rows(p_from text, p_to text)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every complete settlement is scheduled', count(*) = 0,
-        format('%s are not', count(*)),
+    select 'every reference has its row', o.name,
+        'rows were changed while the guards were off: compare with a backup'
+    from (
+        select l.settlement_id, format('settlement_lines %s %s', l.settlement_id, l.line_id)
+        from payout.settlement_lines as l
+        union all
+        select j.settlement_id, 'payout_jobs ' || j.payout_job_id
+        from payout.payout_jobs as j
+    ) as o (settlement_id, name)
+    where o.settlement_id between p_from and p_to
+        and not exists (
+            select from payout.settlements as s
+            where s.settlement_id = o.settlement_id and s.settlement_id between p_from and p_to
+        )
+    union all
+    select 'no secret in any row', 'settlements.metadata ' || s.settlement_id,
+        'revoke that key at Stripe, then find out who wrote it'
+    from payout.settlements as s
+    where s.settlement_id between p_from and p_to
+        and s.metadata::text ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
+$$;
+comment on function payout.check_settlement_rows(text, text) is
+    'Part of payout_api.verify_settlements().';
+-- frozen: procedures/operate/check_settlements.sql 17de8ea2d734
+create or replace function payout.check_settlements(p_from text, p_to text)
+returns table (check_name text, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with owed as (
+        select l.settlement_id, l.payee_id, l.source_transaction::text,
+            sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id between p_from and p_to
+            and exists (
+                select from payout.payout_jobs as j
+                where j.settlement_id = l.settlement_id
+                    and j.settlement_id between p_from and p_to
+            )
+        group by l.settlement_id, l.payee_id, l.source_transaction
+    ), made as (
+        select t.settlement_id, t.payee_id, t.source_transaction,
+            t.amount_minor::numeric as amount_minor
+        from payout.payout_transfers as t
+        where t.settlement_id between p_from and p_to
+    ), total as (
+        select s.settlement_id, s.total_minor::numeric as amount_minor
+        from payout.settlements as s
+        where s.settlement_id between p_from and p_to
+            and exists (
+                select from payout.payout_jobs as j
+                where j.settlement_id = s.settlement_id
+                    and j.settlement_id between p_from and p_to
+            )
+    )
+    select 'every settlement is paid as its lines say', w.settlement_id::text,
+        'compare its lines with its transfers; settle the missing amount under another id'
+    from (
+        select o.settlement_id from (table owed except table made) as o
+        union
+        select m.settlement_id from (table made except table owed) as m
+        union
+        select t.settlement_id
+        from (
+            table total
+            except
+            select o.settlement_id, sum(o.amount_minor) from owed as o group by o.settlement_id
+        ) as t
+    ) as w
+    union all
+    select 'every complete settlement is scheduled', s.settlement_id,
         'select payout.schedule_payout_job(settlement_id), as superuser'
     from payout.settlements as s
-    where s.state = 'complete'
+    where s.settlement_id between p_from and p_to
+        and s.state = 'complete'
         and not exists (
-            select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
+            select from payout.payout_jobs as j
+            where j.settlement_id = s.settlement_id and j.settlement_id between p_from and p_to
         )
-    union all (
-        with owed as (
-            select l.settlement_id, l.payee_id, l.source_transaction::text,
-                sum(l.amount_minor) as amount_minor
-            from payout.settlement_lines as l
-            join payout.payout_jobs as j on j.settlement_id = l.settlement_id
-            group by l.settlement_id, l.payee_id, l.source_transaction
-        ), made as (
-            select t.settlement_id, t.payee_id, t.source_transaction,
-                t.amount_minor::numeric as amount_minor
-            from payout.payout_transfers as t
-        ), total as (
-            select s.settlement_id, s.total_minor::numeric as amount_minor
-            from payout.settlements as s
-            join payout.payout_jobs as j on j.settlement_id = s.settlement_id
-        ), wrong as (
-            select o.settlement_id from (table owed except table made) as o
-            union
-            select m.settlement_id from (table made except table owed) as m
-            union
-            select t.settlement_id
-            from (
-                table total
-                except
-                select o.settlement_id, sum(o.amount_minor) from owed as o group by o.settlement_id
-            ) as t
-        )
-        select 'every settlement is paid as its lines say', count(*) = 0,
-            format('%s are not%s', count(*), ', the first is ' || min(w.settlement_id)),
-            'compare its lines with its transfers; settle the missing amount under another id'
-        from wrong as w
-    )
 $$;
-comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
+comment on function payout.check_settlements(text, text) is
+    'Part of payout_api.verify_settlements().';
 -- frozen: procedures/operate/check_transactions.sql cbad5d61aa5f
 create or replace function payout.check_transactions()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -12710,7 +12970,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 69a1f1423950
+-- frozen: procedures/operate/close_reversed.sql 2b0776b865f9
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12781,6 +13041,7 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
+        perform payout.unlist_closed(array(select a.payout_transfer_id from unnest(v_acts) as a));
     end if;
     return query select * from unnest(v_acts);
 end
@@ -12964,7 +13225,7 @@ end
 $$;
 comment on function payout.end_proposed_hold(payout.operator_actions) is
     'Releases the hold that is the subject of the proposal.';
--- frozen: sql/views/reversed_money.sql 7a4f47eb9ef7
+-- frozen: sql/views/reversed_money.sql a8ce8c84d004
 create or replace view payout_api.reversed_money as
 select
     t.payout_transfer_id,
@@ -12983,23 +13244,20 @@ select
         'payout_api.repay(%s, ''…'').',
         t.payee_id, t.currency, r.reversed_minor - r.closed_minor, t.payout_transfer_id
     ) as what_to_do
-from (
-    select e.payout_transfer_id,
+from (select distinct o.payout_transfer_id from payout.open_reversals as o) as x
+join payout.transfer_states as s on s.payout_transfer_id = x.payout_transfer_id
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+cross join lateral (
+    select
         coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)::bigint
             as reversed_minor,
         coalesce(sum(e.amount_minor) filter (where e.kind = 'write_off'), 0)::bigint
             as closed_minor,
         min(e.created_at) as since
     from payout.ledger_entries as e
-    where e.payout_transfer_id in (
-            select x.payout_transfer_id
-            from payout.ledger_entries as x
-            where x.stripe_reversal_id is not null)
+    where e.payout_transfer_id = s.payout_transfer_id
         and e.kind in ('reversal', 'write_off')
-    group by e.payout_transfer_id
 ) as r
-join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id
-join payout.transfer_states as s on s.payout_transfer_id = r.payout_transfer_id
 where r.reversed_minor > r.closed_minor;
 comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
@@ -13283,6 +13541,20 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
+-- frozen: procedures/operate/last_settlement_id.sql 223cfa25f6d5
+create or replace function payout.last_settlement_id()
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select greatest(
+        (select max(s.settlement_id::text) from payout.settlements as s),
+        (select max(l.settlement_id::text) from payout.settlement_lines as l),
+        (select max(j.settlement_id::text) from payout.payout_jobs as j),
+        (select max(t.settlement_id::text) from payout.payout_transfers as t))
+$$;
+comment on function payout.last_settlement_id() is 'Null: there is none.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
 returns numeric
@@ -13510,6 +13782,24 @@ begin
 end
 $$;
 comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
+-- frozen: procedures/operate/next_settlement_id.sql fd7ab5a9ff4b
+create or replace function payout.next_settlement_id(p_after text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select least(
+        (select min(s.settlement_id::text) from payout.settlements as s
+            where s.settlement_id > p_after),
+        (select min(l.settlement_id::text) from payout.settlement_lines as l
+            where l.settlement_id > p_after),
+        (select min(j.settlement_id::text) from payout.payout_jobs as j
+            where j.settlement_id > p_after),
+        (select min(t.settlement_id::text) from payout.payout_transfers as t
+            where t.settlement_id > p_after))
+$$;
+comment on function payout.next_settlement_id(text) is 'Null: there is none.';
 -- frozen: procedures/operate/open_states.sql 186f3733f0f0
 create or replace function payout.open_states(p_limit integer)
 returns setof payout.transfer_states
@@ -14166,57 +14456,40 @@ comment on function payout_api.summary(integer, integer) is
 revoke execute on function payout_api.summary(integer, integer) from public;
 grant execute on function payout_api.summary(integer, integer)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/summary_balances.sql a1ec249b2577
+-- frozen: procedures/operate/summary_balances.sql dece2a057052
 create or replace function payout.summary_balances(p_rows integer)
 returns table (section text, most integer, place bigint, content jsonb)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with balances as materialized (select b.* from payout_api.ledger_balances as b),
-    accounts as (
-        select split_part(b.account, ':', 1) as account, b.currency, count(*) as accounts,
-            sum(b.debit) as debit, sum(b.credit) as credit, sum(b.balance) as balance,
-            sum(b.balance_minor) as balance_minor
-        from balances as b
-        group by split_part(b.account, ':', 1), b.currency
+    with owed as (
+        select t.payee_id, t.currency, t.amount_minor
+        from payout_api.open_transfers as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.state = 'failed'
+        union all
+        select m.payee_id, m.currency, m.open_minor
+        from payout_api.reversed_money as m
     ),
     payees as (
-        select b.currency, substr(b.account, length('payable:') + 1) as payee_id, b.balance,
+        select o.currency, o.payee_id, sum(o.amount_minor) * c.minor_unit as balance,
             row_number() over (
-                partition by b.currency order by b.balance_minor desc, b.account) as rank
-        from balances as b
-        where b.account like 'payable:%' and b.balance_minor <> 0
-    ),
-    books as (
-        select coalesce(a.currency, o.currency) as currency,
-            coalesce(a.difference_minor, 0) as difference_minor,
-            coalesce(a.in_flight_minor, 0) as in_flight_minor,
-            coalesce(o.open_transfers_minor, 0) as open_transfers_minor
-        from (
-            select a.currency, sum(a.balance_minor) as difference_minor,
-                sum(a.balance_minor) filter (where a.account = 'in_flight') as in_flight_minor
-            from accounts as a
-            group by a.currency
-        ) as a
-        full join (
-            select t.currency, sum(t.amount_minor) as open_transfers_minor
-            from payout.transfer_states as s
-            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-            where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
-            group by t.currency
-        ) as o on o.currency = a.currency
+                partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
+        from owed as o
+        left join payout.currencies as c on c.currency = o.currency
+        group by o.currency, o.payee_id, c.minor_unit
     )
-    select 'accounts', null::integer, row_number() over (order by a.currency, a.account),
-        to_jsonb(a) || jsonb_build_object('meaning', l.meaning)
-    from accounts as a
-    left join payout.ledger_accounts as l on l.account = a.account
+    select 'accounts', null::integer, row_number() over (order by b.currency, b.account),
+        to_jsonb(b) || jsonb_build_object('meaning', l.meaning)
+    from payout_api.ledger_balances as b
+    left join payout.ledger_accounts as l on l.account = b.account
     union all
     select 'payees', p_rows, row_number() over (order by p.rank, p.currency), to_jsonb(p)
     from payees as p
     union all
     select 'books', null, row_number() over (order by b.currency), to_jsonb(b)
-    from books as b
+    from payout_api.trial_balance as b
 $$;
 comment on function payout.summary_balances(integer) is 'Part of payout_api.summary().';
 -- frozen: procedures/operate/summary_installation.sql 071c6dbacaf6
@@ -14363,36 +14636,135 @@ comment on function payout_api.time_from_now(timestamptz) is
 revoke execute on function payout_api.time_from_now(timestamptz) from public;
 grant execute on function payout_api.time_from_now(timestamptz)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/verify_books.sql 9b86b15d388d
-create or replace function payout_api.verify_books()
-returns table (check_name text, detail text, hint text)
+-- frozen: procedures/operate/unlist_closed.sql 79d0b7f2afad
+create or replace function payout.unlist_closed(p_payout_transfer_ids bigint[])
+returns void
 language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    delete from payout.open_reversals as o
+    where o.payout_transfer_id = any (p_payout_transfer_ids)
+        and not exists (
+            select from payout_api.reversed_money as m
+            where m.payout_transfer_id = o.payout_transfer_id
+        )
+$$;
+comment on function payout.unlist_closed(bigint[]) is
+    'Removes the rows of open_reversals of these transfers, unless something of them is owed.';
+-- frozen: procedures/operate/unlisted_reversals.sql 9a31c1ef941e
+create or replace function payout.unlisted_reversals(p_from bigint, p_to bigint)
+returns setof bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select e.payout_transfer_id
+    from payout.ledger_entries as e
+    where e.payout_transfer_id between p_from and p_to
+        and e.kind in ('reversal', 'write_off')
+        and not exists (
+            select from payout.open_reversals as o
+            where o.payout_transfer_id = e.payout_transfer_id
+        )
+    group by e.payout_transfer_id
+    having sum(case e.kind when 'reversal' then e.amount_minor else -e.amount_minor end) > 0
+$$;
+comment on function payout.unlisted_reversals(bigint, bigint) is
+    'Numbers of transfers whose open amount payout_api.reversed_money does not show.';
+-- frozen: procedures/operate/verify_books.sql f29a3a7b785c
+create or replace function payout_api.verify_books(
+    p_from bigint default null, p_to bigint default null
+)
+returns table (check_name text, detail text, hint text)
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
-    select c.check_name, c.detail, c.hint
-    from (
-        select * from payout.check_settlements()
+declare
+    v_from bigint := coalesce(p_from, -9223372036854775808);
+    v_last bigint := coalesce(p_to, 9223372036854775807);
+    v_to bigint;
+    v_rows bigint;
+    v_found bigint := 0;
+begin
+    loop
+        v_to := payout.end_of_step(v_from, v_last);
+        return query
+        select * from payout.check_rules(v_from, v_to)
         union all
-        select * from payout.check_rules()
+        select * from payout.check_references(v_from, v_to)
         union all
-        select * from payout.check_references()
+        select * from payout.check_acts(v_from, v_to)
         union all
-        select * from payout.check_acts()
-        union all
-        select * from payout.check_secrets()
-    ) as c
-    where not c.is_ok
+        select * from payout.check_secrets(v_from, v_to);
+        get diagnostics v_rows = row_count;
+        v_found := v_found + v_rows;
+        exit when v_to >= v_last;
+        raise notice 'transfers up to % are verified, of %; % found', v_to,
+            least(v_last, (select max(t.payout_transfer_id) from payout.payout_transfers as t)),
+            v_found;
+        v_from := v_to + 1;
+    end loop;
+end
 $$;
-comment on function payout_api.verify_books() is
-    'One row for each rule that is broken: settlements that are not scheduled to the last line, '
-    'requests, progress and entries that contradict their rows, rows without an origin, releases '
-    'and resolutions without their act, secrets. '
-    'None: all is well.';
-revoke execute on function payout_api.verify_books() from public;
-grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
+comment on function payout_api.verify_books(bigint, bigint) is
+    'One row for each row with a number from p_from to p_to (null: from the first, to the last) '
+    'that breaks a rule: requests, progress and entries that contradict their rows, rows without '
+    'an origin, releases and resolutions without their act, secrets. None: all is well.';
+revoke execute on function payout_api.verify_books(bigint, bigint) from public;
+grant execute on function payout_api.verify_books(bigint, bigint)
+    to payout_operator, payout_auditor;
+-- frozen: procedures/operate/verify_settlements.sql 5a9a761b1d72
+create or replace function payout_api.verify_settlements(
+    p_from text default null, p_to text default null
+)
+returns table (check_name text, detail text, hint text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_from text := coalesce(p_from, '');
+    v_last text := coalesce(p_to, payout.last_settlement_id());
+    v_to text;
+    v_rows bigint;
+    v_found bigint := 0;
+begin
+    while v_from <= v_last loop
+        v_to := coalesce((
+            select s.settlement_id
+            from payout.settlements as s
+            where s.settlement_id between v_from and v_last
+            order by s.settlement_id
+            offset 9999
+            limit 1), v_last);
+        return query
+        select * from payout.check_settlements(v_from, v_to)
+        union all
+        select * from payout.check_settlement_rows(v_from, v_to);
+        get diagnostics v_rows = row_count;
+        v_found := v_found + v_rows;
+        v_from := payout.next_settlement_id(v_to);
+        if v_from <= v_last then
+            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
+        end if;
+    end loop;
+end
+$$;
+comment on function payout_api.verify_settlements(text, text) is
+    'One row for each settlement from p_from to p_to, by id (null: from the first, to the last), '
+    'that is not scheduled to the last line, or has a secret in its metadata, and for each line '
+    'and job without a settlement. None: all is well.';
+revoke execute on function payout_api.verify_settlements(text, text) from public;
+grant execute on function payout_api.verify_settlements(text, text)
+    to payout_operator, payout_auditor;
 -- frozen: procedures/operate/warn_of_former_accounts.sql d96f3e16b3fd
 create or replace function payout.warn_of_former_accounts(p_hold payout.holds)
 returns void
@@ -14566,23 +14938,24 @@ comment on view payout_api.discrepancies is
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- frozen: sql/views/ledger_balances.sql 19526b31db90
+-- frozen: sql/views/ledger_balances.sql 7565c4271e64
 create or replace view payout_api.ledger_balances as
 select
     b.account,
     b.currency,
     b.debit_minor * c.minor_unit as debit,
     b.credit_minor * c.minor_unit as credit,
-    b.balance_minor * c.minor_unit as balance,
+    (b.credit_minor - b.debit_minor) * c.minor_unit as balance,
     b.debit_minor,
     b.credit_minor,
-    b.balance_minor
-from payout_api.balances_as_of('infinity') as b
+    b.credit_minor - b.debit_minor as balance_minor
+from payout_api.control_totals() as b
 left join payout.currencies as c on c.currency = b.currency;
 comment on view payout_api.ledger_balances is
-    'Credit minus debit of every account and currency, in the currency itself and in minor units. '
-    'payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved '
-    'by Stripe.';
+    'Credit minus debit of each general account and currency, in the currency itself and in minor '
+    'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
+    'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
+    'payee.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
 -- frozen: sql/views/not_ours.sql bc1660a28587
 create or replace view payout_api.not_ours as
@@ -14646,71 +15019,12 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
 grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/overview.sql 6788971bd475
-create or replace view payout_api.overview as
-select
-    o.state,
-    o.currency,
-    o.transfers,
-    o.amount_minor * c.minor_unit as amount,
-    o.amount_minor,
-    o.oldest_since,
-    o.next_attempt_at
-from (
-    select s.state, t.currency, count(*) as transfers, sum(t.amount_minor) as amount_minor,
-        min(s.changed_at) as oldest_since, min(s.next_attempt_at) as next_attempt_at
-    from payout_api.open_transfers as s
-    cross join lateral (
-        -- Each by its number, and never all of them: hence the offset.
-        select p.currency, p.amount_minor
-        from payout.payout_transfers as p
-        where p.payout_transfer_id = s.payout_transfer_id
-        offset 0
-    ) as t
-    group by s.state, t.currency
-    union all
-    select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at),
-        -- Cast and named, as a dump writes it.
-        null::timestamptz as next_attempt_at
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state in ('cancelled', 'settled_outside')
-    group by s.state, t.currency
-    union all
-    select 'paid'::payout.transfer_state, b.currency, b.credits, b.credit_minor,
-        null::timestamptz as oldest_since, null::timestamptz as next_attempt_at
-    from payout_api.control_totals() as b
-    where b.account = 'stripe_balance' and b.credits > 0
-) as o
-left join payout.currencies as c on c.currency = o.currency;
-comment on view payout_api.overview is
-    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
-    'oldest_since is null for those that are paid.';
-grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/overview_by_age.sql 7940d677a597
+-- frozen: sql/views/overview_by_age.sql 3fe26fcfe8ff
 create or replace view payout_api.overview_by_age as
-select
-    o.state,
-    o.currency,
-    null::interval as since_at_least,
-    o.transfers,
-    o.amount,
-    o.amount_minor,
-    o.oldest_since
-from payout_api.overview as o
-where o.state in ('paid', 'cancelled', 'settled_outside')
-union all
-select
-    a.state,
-    a.currency,
-    a.since_at_least,
-    a.transfers,
-    a.amount_minor * c.minor_unit,
-    a.amount_minor,
-    a.oldest_since
-from (
+with open_ones as materialized (
     select s.state, t.currency, g.since_at_least, count(*) as transfers,
-        sum(t.amount_minor) as amount_minor, min(s.changed_at) as oldest_since
+        sum(t.amount_minor) as amount_minor, min(s.changed_at) as oldest_since,
+        min(s.next_attempt_at) as next_attempt_at
     from payout_api.open_transfers as s
     cross join lateral (
         -- Each by its number, and never all of them: hence the offset.
@@ -14728,12 +15042,64 @@ from (
         end as since_at_least
     ) as g
     group by s.state, t.currency, g.since_at_least
+), final_ones as (
+    select f.state, f.currency, sum(f.transfers) as transfers, sum(f.amount_minor) as amount_minor
+    from (
+        select x.state, b.currency, x.sign * x.transfers, x.sign * x.amount_minor
+        from payout_api.control_totals() as b
+        join lateral (values
+            ('settlement_funds', 'cancelled', 1, b.debits, b.debit_minor),
+            ('stripe_balance', 'cancelled', -1, b.credits, b.credit_minor),
+            ('paid_outside', 'cancelled', -1, b.credits, b.credit_minor),
+            ('stripe_balance', 'paid', 1, b.credits, b.credit_minor),
+            ('paid_outside', 'settled_outside', 1, b.credits, b.credit_minor)
+        ) as x (account, state, sign, transfers, amount_minor) on x.account = b.account
+        union all
+        -- Named, as a dump writes it.
+        select 'cancelled' as state, o.currency, -o.transfers, -o.amount_minor
+        from open_ones as o
+    ) as f (state, currency, transfers, amount_minor)
+    group by f.state, f.currency
+    having sum(f.transfers) <> 0
+)
+select
+    a.state,
+    a.currency,
+    a.since_at_least,
+    a.transfers,
+    a.amount_minor * c.minor_unit as amount,
+    a.amount_minor,
+    a.oldest_since,
+    a.next_attempt_at
+from (
+    select * from open_ones
+    union all
+    select f.state::payout.transfer_state, f.currency, null::interval as since_at_least,
+        f.transfers::bigint, f.amount_minor, null::timestamptz as oldest_since,
+        null::timestamptz as next_attempt_at
+    from final_ones as f
 ) as a
 left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
 grant select on payout_api.overview_by_age to payout_operator, payout_auditor;
+-- frozen: sql/views/overview.sql 4d23530ab886
+create or replace view payout_api.overview as
+select
+    o.state,
+    o.currency,
+    sum(o.transfers)::bigint as transfers,
+    sum(o.amount) as amount,
+    sum(o.amount_minor) as amount_minor,
+    min(o.oldest_since) as oldest_since,
+    min(o.next_attempt_at) as next_attempt_at
+from payout_api.overview_by_age as o
+group by o.state, o.currency;
+comment on view payout_api.overview is
+    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
+    'oldest_since is null for final states.';
+grant select on payout_api.overview to payout_operator, payout_auditor;
 -- frozen: sql/views/payout_status.sql 75933b23f743
 create or replace view payout_api.payout_status as
 select

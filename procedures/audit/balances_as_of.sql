@@ -1,11 +1,13 @@
--- balances_as_of: the balance of each account at a time.
+-- balances_as_of: the balance of each account at a time, or that of one payee.
 --
 -- An entry counts from the moment its transaction began (created_at), with all others of that
 -- transaction, but shows only once it has committed: the balances of a moment may still change
 -- while a transaction that began before it runs.
--- Sealed ranges are not read again: their sub-totals stand for them.
+-- There is a row for each payee: ask for one, or for all of them together (ledger_balances).
 
-create or replace function payout_api.balances_as_of(p_at timestamptz)
+create or replace function payout_api.balances_as_of(
+    p_at timestamptz, p_payee_id text default null
+)
 returns table (
     account text,
     currency payout.currency_code,
@@ -21,32 +23,19 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with sealed as (
-        -- The longest run of seals all of whose entries count.
-        select s.seal_id, s.last_id
-        from payout.seals as s
-        where s.table_name = 'ledger_entries' and s.rows_until <= p_at
-        order by s.last_id desc
-        limit 1
-    ), rest as (
-        -- Ranges beyond it that begin early enough, then the rows that are not sealed yet.
-        select s.first_id, s.last_id
-        from payout.seals as s
-        where s.table_name = 'ledger_entries' and s.rows_from <= p_at
-            and s.last_id > coalesce((select b.last_id from sealed as b), -9223372036854775808)
-        union all
-        select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
-        from payout.seals as s
-        where s.table_name = 'ledger_entries'
+    with ranges as materialized (
+        select r.seal_id, r.first_id, r.last_id from payout.ledger_ranges_at(p_at) as r
     )
     select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
         sum(b.credit_minor) - sum(b.debit_minor)
     from (
-        select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
-        where t.account <> 'payable'
+        select t.*
+        from ranges as r
+        cross join lateral payout.subtotals_at(r.seal_id, 'payable:' || p_payee_id) as t
+        where r.seal_id is not null and t.account <> 'payable'
         union all
         select m.*
-        from rest as r
+        from ranges as r
         cross join lateral (
             -- Kept apart by the offset, so that each range is read by its ids.
             select l.* from payout.ledger_entries as l
@@ -58,12 +47,13 @@ as $$
             (e.credit_account, e.currency, 0::bigint, e.amount_minor)
         ) as m (account, currency, debit_minor, credit_minor)
         where e.created_at <= p_at
+            and m.account = coalesce('payable:' || p_payee_id, m.account)
     ) as b
     group by b.account, b.currency
 $$;
-comment on function payout_api.balances_as_of(timestamptz) is
-    'Credit minus debit of every account and currency in minor units, of the entries whose '
-    'transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz) from public;
-grant execute on function payout_api.balances_as_of(timestamptz)
+comment on function payout_api.balances_as_of(timestamptz, text) is
+    'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
+    'entries whose transaction had begun by p_at and has committed; infinity: of all.';
+revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
+grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;

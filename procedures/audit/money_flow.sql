@@ -1,6 +1,9 @@
 -- money_flow: the money that was settled, paid, declined and taken back on each day.
 --
--- A day is one of UTC; the interval includes p_from and leaves p_to out, so that months add up.
+-- A day is one of UTC; the interval includes p_from and leaves p_to out, so that months add up. It
+-- is what the general accounts have more at the end of a day than at its beginning: the cost grows
+-- with the days, not with their entries. A decline is what payable was credited by neither a
+-- settlement nor a reversal.
 -- Called by: operators, auditors.
 
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
@@ -22,33 +25,53 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
-    select f.day, f.currency, f.transfers_settled, f.transfers_paid,
-        f.settled_minor, f.paid_minor, f.failed_minor, f.taken_back_minor,
-        f.settled_minor * c.minor_unit, f.paid_minor * c.minor_unit,
-        f.failed_minor * c.minor_unit, f.taken_back_minor * c.minor_unit
+    with moments as (
+        select d.at, lag(d.at) over (order by d.at) as former
+        from payout.midnights_between(p_from, p_to) as d (at)
+    ), totals as materialized (
+        -- A microsecond is the smallest step of time here.
+        select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
+            t.credit_minor, t.debits, t.credits
+        from payout.control_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m)) as t
+    ), flow as (
+        select m.former::date as day, t.currency,
+            sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
+            sum(t.credits * x.sign) filter (where t.account = 'stripe_balance') as paid_count,
+            sum(t.debit_minor * x.sign) filter (where t.account = 'settlement_funds') as settled,
+            sum(t.credit_minor * x.sign) filter (where t.account = 'stripe_balance') as paid,
+            sum(t.credit_minor * x.sign) filter (where t.account = 'payable') as owed,
+            sum(t.debit_minor * x.sign) filter (where t.account = 'stripe_balance') as taken_back
+        from moments as m
+        cross join lateral (values (m.former, -1), (m.at, 1)) as x (at, sign)
+        join totals as t on t.at = x.at
+        where m.former is not null
+        group by m.former::date, t.currency
+    )
+    select f.day, f.currency, f.settled_count::bigint, f.paid_count::bigint,
+        f.settled, f.paid, f.failed, f.taken_back,
+        f.settled * c.minor_unit, f.paid * c.minor_unit, f.failed * c.minor_unit,
+        f.taken_back * c.minor_unit
     from (
-        select (e.created_at at time zone 'UTC')::date as day,
-            e.currency,
-            count(*) filter (where e.kind = 'obligation') as transfers_settled,
-            count(*) filter (where e.kind = 'paid') as transfers_paid,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'obligation'), 0) as settled_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'paid'), 0) as paid_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'release'), 0) as failed_minor,
-            coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)
-                as taken_back_minor
-        from payout.ledger_entries as e
-        where e.created_at >= p_from and e.created_at < p_to and e.kind <> 'reserve'
-        group by (e.created_at at time zone 'UTC')::date, e.currency
+        select w.day, w.currency, coalesce(w.settled_count, 0) as settled_count,
+            coalesce(w.paid_count, 0) as paid_count, coalesce(w.settled, 0) as settled,
+            coalesce(w.paid, 0) as paid, coalesce(w.taken_back, 0) as taken_back,
+            coalesce(w.owed, 0) - coalesce(w.settled, 0) - coalesce(w.taken_back, 0) as failed
+        from flow as w
     ) as f
     left join payout.currencies as c on c.currency = f.currency
+    where (f.settled, f.paid, f.failed, f.taken_back) <> (0, 0, 0, 0)
     order by f.day, f.currency
 $$;
 comment on function payout_api.money_flow(timestamptz, timestamptz) is
-    'For each day (UTC) and currency in which anything was booked: the amounts that settlements '
-    'owed, that were paid, that were declined, and that Stripe took back, in minor units and in '
-    'the currency itself. From p_from on, before p_to.';
+    'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
+    'that were paid, that were declined, and that Stripe took back, in minor units and in the '
+    'currency itself. From p_from on, before p_to.';
 revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;

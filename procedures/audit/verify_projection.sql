@@ -1,63 +1,44 @@
 -- verify_projection: compare transfer_states with the facts.
 --
--- Called by: operators, auditors. It reads every transfer with its facts.
--- Leaves out next_attempt_at, which may be moved without a fact, and reason, changed_at and
--- wakeup_id, which are for people and the queue.
+-- Called by: operators, auditors. It reads the transfers from p_from to p_to with all their facts,
+-- and says after each step how far it is: that number and one is where to go on.
 
-create or replace function payout_api.verify_projection()
+create or replace function payout_api.verify_projection(
+    p_from bigint default null, p_to bigint default null
+)
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_nestloop = off
+set enable_seqscan = off
 as $$
-    select payout_transfer_id, c.column_name, c.stored, c.folded
-    from payout.transfer_states as s
-    full join payout.fold_facts() as f using (payout_transfer_id)
-    cross join lateral (values
-        ('state', s.state::text, f.state),
-        ('generation', s.generation::text, f.generation::text),
-        ('attempt', s.attempt::text, f.attempt::text),
-        ('lease_until', s.lease_until::text, f.lease_until::text),
-        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
-        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
-        ('tries', s.tries::text, f.tries::text),
-        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
-    ) as c (column_name, stored, folded)
-    where c.stored is distinct from c.folded
-    union all
-    select payout_transfer_id, 'money', d.place, b.place
-    from (
-        select t.payout_transfer_id,
-            format('%s %s %s',
-                case
-                    when s.state = 'paid' then 'stripe_balance'
-                    when s.state = 'failed' then 'payable:' || t.payee_id
-                    when s.state = 'settled_outside' then 'paid_outside'
-                    else 'in_flight'
-                end, t.amount_minor, t.currency) as place
-        from payout.payout_transfers as t
-        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-        where s.state <> 'cancelled'
-    ) as d
-    full join payout.booked_states() as b using (payout_transfer_id)
-    where d.place is distinct from b.place
-    union all
-    select payout_transfer_id, c.column_name, c.stored, c.told
-    from payout.present_outcomes() as p
-    full join payout.newest_outcomes() as n using (payout_transfer_id)
-    cross join lateral (values
-        ('status', p.status, coalesce(n.status, 'scheduled')),
-        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
-    ) as c (column_name, stored, told)
-    where c.stored is distinct from c.told
-    order by 1, 2
+declare
+    v_from bigint := coalesce(p_from, -9223372036854775808);
+    v_last bigint := coalesce(p_to, 9223372036854775807);
+    v_to bigint;
+    v_rows bigint;
+    v_found bigint := 0;
+begin
+    loop
+        v_to := payout.end_of_step(v_from, v_last);
+        return query select * from payout.check_projection(v_from, v_to);
+        get diagnostics v_rows = row_count;
+        v_found := v_found + v_rows;
+        exit when v_to >= v_last;
+        raise notice 'transfers up to % are verified, of %; % found', v_to,
+            least(v_last, (select max(t.payout_transfer_id) from payout.payout_transfers as t)),
+            v_found;
+        v_from := v_to + 1;
+    end loop;
+end
 $$;
-comment on function payout_api.verify_projection() is
+comment on function payout_api.verify_projection(bigint, bigint) is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
-    '(folded); column money compares the account that the state implies with the books. None: all '
-    'is well.';
-revoke execute on function payout_api.verify_projection() from public;
-grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
+    '(folded), of the transfers from p_from to p_to (null: from the first, to the last); column '
+    'money compares the account that the state implies with the books. None: all is well.';
+revoke execute on function payout_api.verify_projection(bigint, bigint) from public;
+grant execute on function payout_api.verify_projection(bigint, bigint)
+    to payout_operator, payout_auditor;

@@ -1,13 +1,13 @@
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
--- Called by: operators, auditors. It reads all that it verifies, seals from p_from to p_until, and
--- says how far it is after each thousand.
+-- Called by: operators, auditors. It reads all that seals from p_from to p_to cover, and says after
+-- each thousand how far it is: that number and one is where to go on.
 -- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
 -- shows nor a chain that was made anew from some seal on.
 -- Raises: SP330 no such seal to start from, or a malformed head.
 
 create or replace function payout_api.verify_seals(
-    p_from bigint default 1, p_head text default null, p_until bigint default null
+    p_from bigint default 1, p_to bigint default null, p_head text default null
 )
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language plpgsql
@@ -19,7 +19,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-    v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
+    v_last bigint := least(p_to, (select max(s.seal_id) from payout.seals as s));
     v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -61,15 +61,16 @@ begin
             return next;
         end loop;
         if v_first + 999 < v_last then
-            raise notice 'seals up to % are verified, of %', v_first + 999, v_last;
+            raise notice 'seals up to % are verified, of %; % found', v_first + 999, v_last,
+                cardinality(v_known);
         end if;
     end loop;
 end
 $$;
-comment on function payout_api.verify_seals(bigint, text, bigint) is
-    'Recomputes seals from p_from to p_until (null: the newest) and returns per table the first '
+comment on function payout_api.verify_seals(bigint, bigint, text) is
+    'Recomputes seals from p_from to p_to (null: the newest) and returns per table the first '
     'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
     'all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, text, bigint) from public;
-grant execute on function payout_api.verify_seals(bigint, text, bigint)
+revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
+grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;

@@ -1,10 +1,10 @@
--- check_rules: whether rows that were written while their guards were off keep the rules.
+-- check_rules: the rows of a range of transfers that break a rule, written with their guards off.
 --
 -- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer; one
 -- that is cancelled, or settled outside, is not sent.
 
-create or replace function payout.check_rules()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+create or replace function payout.check_rules(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
@@ -14,8 +14,14 @@ as $$
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled', 'settled_outside')
-    ), wrong as (
-        select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
+            and s.payout_transfer_id between p_from and p_to
+            and t.payout_transfer_id between p_from and p_to
+    )
+    select w.rule, w.name || ' ' || w.id,
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (
+        select 'every request still to be sent agrees with its row', 'transfer',
+            o.payout_transfer_id
         from open_transfers as o
         join payout.settlements as m on m.settlement_id = o.settlement_id
         cross join payout.engine_settings as e
@@ -30,7 +36,7 @@ as $$
                 payout.request_sha256(r.request))
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
-        select o.payout_transfer_id, 'every transfer that is not paid can go on'
+        select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
             or case (o.progress).reason
@@ -45,18 +51,11 @@ as $$
                 )
             end
         union all
-        select e.id, 'every entry is a movement that exists'
-        from payout.broken_entries() as e (id)
-    )
-    select r.rule, count(w.id) = 0,
-        format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
-        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
-    from (values
-        ('every request still to be sent agrees with its row'),
-        ('every transfer that is not paid can go on'),
-        ('every entry is a movement that exists')
-    ) as r (rule)
-    left join wrong as w (id, rule) on w.rule = r.rule
-    group by r.rule
+        select 'every entry is a movement that exists', 'entry', e.id
+        from payout.broken_entries(p_from, p_to) as e (id)
+        union all
+        select 'every amount that is owed again is listed', 'transfer', u.id
+        from payout.unlisted_reversals(p_from, p_to) as u (id)
+    ) as w (rule, name, id)
 $$;
-comment on function payout.check_rules() is 'Part of payout_api.verify_books().';
+comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';

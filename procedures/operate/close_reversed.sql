@@ -74,6 +74,7 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
+        perform payout.unlist_closed(array(select a.payout_transfer_id from unnest(v_acts) as a));
     end if;
     return query select * from unnest(v_acts);
 end

@@ -1,6 +1,7 @@
 -- doctor: the checks that take the same time whatever the history, one row each.
 --
--- payout_api.verify_books(), verify_projection() and verify_seals() read everything.
+-- payout_api.verify_settlements(), verify_books(), verify_projection() and verify_seals() read
+-- everything.
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
 -- Compiling its queries takes 1.5 s on PostgreSQL 15, running them 30 ms.
 

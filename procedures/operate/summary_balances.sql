@@ -1,7 +1,8 @@
--- summary_balances: each account, the payees who are owed most, and the check of the books.
+-- summary_balances: each general account, the payees who are owed most, and the check of the books.
 --
--- Balances are read once, since that takes a second for 50,000 payees: hence trial_balance is made
--- again here; a test compares the two.
+-- The payees are those of declined transfers and of reversed money: nothing else stays on their
+-- accounts (verify_projection compares), and to read the balance of each would take as long as
+-- there are payees.
 
 create or replace function payout.summary_balances(p_rows integer)
 returns table (section text, most integer, place bigint, content jsonb)
@@ -9,49 +10,32 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with balances as materialized (select b.* from payout_api.ledger_balances as b),
-    accounts as (
-        select split_part(b.account, ':', 1) as account, b.currency, count(*) as accounts,
-            sum(b.debit) as debit, sum(b.credit) as credit, sum(b.balance) as balance,
-            sum(b.balance_minor) as balance_minor
-        from balances as b
-        group by split_part(b.account, ':', 1), b.currency
+    with owed as (
+        select t.payee_id, t.currency, t.amount_minor
+        from payout_api.open_transfers as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.state = 'failed'
+        union all
+        select m.payee_id, m.currency, m.open_minor
+        from payout_api.reversed_money as m
     ),
     payees as (
-        select b.currency, substr(b.account, length('payable:') + 1) as payee_id, b.balance,
+        select o.currency, o.payee_id, sum(o.amount_minor) * c.minor_unit as balance,
             row_number() over (
-                partition by b.currency order by b.balance_minor desc, b.account) as rank
-        from balances as b
-        where b.account like 'payable:%' and b.balance_minor <> 0
-    ),
-    books as (
-        select coalesce(a.currency, o.currency) as currency,
-            coalesce(a.difference_minor, 0) as difference_minor,
-            coalesce(a.in_flight_minor, 0) as in_flight_minor,
-            coalesce(o.open_transfers_minor, 0) as open_transfers_minor
-        from (
-            select a.currency, sum(a.balance_minor) as difference_minor,
-                sum(a.balance_minor) filter (where a.account = 'in_flight') as in_flight_minor
-            from accounts as a
-            group by a.currency
-        ) as a
-        full join (
-            select t.currency, sum(t.amount_minor) as open_transfers_minor
-            from payout.transfer_states as s
-            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-            where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
-            group by t.currency
-        ) as o on o.currency = a.currency
+                partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
+        from owed as o
+        left join payout.currencies as c on c.currency = o.currency
+        group by o.currency, o.payee_id, c.minor_unit
     )
-    select 'accounts', null::integer, row_number() over (order by a.currency, a.account),
-        to_jsonb(a) || jsonb_build_object('meaning', l.meaning)
-    from accounts as a
-    left join payout.ledger_accounts as l on l.account = a.account
+    select 'accounts', null::integer, row_number() over (order by b.currency, b.account),
+        to_jsonb(b) || jsonb_build_object('meaning', l.meaning)
+    from payout_api.ledger_balances as b
+    left join payout.ledger_accounts as l on l.account = b.account
     union all
     select 'payees', p_rows, row_number() over (order by p.rank, p.currency), to_jsonb(p)
     from payees as p
     union all
     select 'books', null, row_number() over (order by b.currency), to_jsonb(b)
-    from books as b
+    from payout_api.trial_balance as b
 $$;
 comment on function payout.summary_balances(integer) is 'Part of payout_api.summary().';

@@ -11,16 +11,21 @@ as $$
 declare
     v_booked integer;
 begin
-    insert into payout.ledger_entries (
-        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
-        currency, stripe_reversal_id)
-    select p_transfer.payout_transfer_id, 'reversal', s.generation, 'stripe_balance',
-        'payable:' || p_transfer.payee_id, (r.reversal ->> 'amount')::bigint, p_transfer.currency,
-        r.reversal ->> 'id'
-    from jsonb_array_elements(p_reversals) with ordinality as r (reversal, position)
-    join payout.transfer_states as s on s.payout_transfer_id = p_transfer.payout_transfer_id
-    order by r.position desc
-    on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing;
+    with booked as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency, stripe_reversal_id)
+        select p_transfer.payout_transfer_id, 'reversal', s.generation, 'stripe_balance',
+            'payable:' || p_transfer.payee_id, (r.reversal ->> 'amount')::bigint,
+            p_transfer.currency, r.reversal ->> 'id'
+        from jsonb_array_elements(p_reversals) with ordinality as r (reversal, position)
+        join payout.transfer_states as s on s.payout_transfer_id = p_transfer.payout_transfer_id
+        order by r.position desc
+        on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing
+        returning payout_transfer_id, ledger_entry_id
+    )
+    insert into payout.open_reversals (payout_transfer_id, ledger_entry_id)
+    select b.payout_transfer_id, b.ledger_entry_id from booked as b;
     get diagnostics v_booked = row_count;
 
     if v_booked > 0 then

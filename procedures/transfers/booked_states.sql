@@ -1,9 +1,9 @@
--- booked_states: the account on which the books have the money of each transfer.
+-- booked_states: the account on which the books have the money of each transfer of a range.
 --
 -- Reversals, and what becomes of their amount, come after a transfer was paid and do not change
 -- that it is.
 
-create or replace function payout.booked_states()
+create or replace function payout.booked_states(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, place text)
 language sql
 stable
@@ -18,12 +18,13 @@ as $$
         cross join lateral (values
             (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
         ) as m (account, amount_minor)
-        where e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
+        where e.payout_transfer_id between p_from and p_to
+            and e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
         group by e.payout_transfer_id, m.account, e.currency
         having sum(m.amount_minor) <> 0
     ) as b
     group by b.payout_transfer_id
 $$;
-comment on function payout.booked_states() is
-    'For each transfer the account, amount in minor units and currency that its ledger entries '
-    'leave it at, reversals aside.';
+comment on function payout.booked_states(bigint, bigint) is
+    'For each transfer from p_from to p_to the account, amount in minor units and currency that '
+    'its ledger entries leave it at, reversals aside.';

@@ -1,10 +1,12 @@
--- fold_facts: every transfer's progress, made again out of the facts.
+-- fold_facts: the progress of each transfer of a range, made again out of the facts.
 --
 -- The last observation that moved a transfer gives its state, unless a claim came after it.
 -- Attempts count over all keys, and observations are numbered under the transfer's lock, so both
 -- give the order of events.
 
-create or replace function payout.fold_facts()
+create or replace function payout.fold_facts(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (
     payout_transfer_id bigint,
     state text,
@@ -38,7 +40,7 @@ as $$
             when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
                 then 'awaiting_account'
         end
-    from payout.newest_facts() as n
+    from payout.newest_facts(p_from, p_to) as n
     cross join lateral (
         select case
             when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
@@ -49,6 +51,6 @@ as $$
         end as state
     ) as w
 $$;
-comment on function payout.fold_facts() is
-    'One row for each transfer as transfer_states must say it, folded from attempts, '
-    'observations and books.';
+comment on function payout.fold_facts(bigint, bigint) is
+    'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
+    'attempts, observations and books.';

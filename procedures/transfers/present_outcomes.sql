@@ -1,8 +1,10 @@
--- present_outcomes: for each transfer, the outcome that the application should know as the last.
+-- present_outcomes: the outcome that the application should know as the last, of a range.
 --
 -- Called by: verify_projection, and the script that makes transfer_states anew.
 
-create or replace function payout.present_outcomes()
+create or replace function payout.present_outcomes(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
 returns table (
     payout_transfer_id bigint,
     status text,
@@ -25,7 +27,7 @@ as $$
     left join (
         select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
         from payout.ledger_entries as e
-        where e.kind = 'reversal'
+        where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
         group by e.payout_transfer_id
     ) as r on r.payout_transfer_id = s.payout_transfer_id
     cross join lateral (
@@ -35,7 +37,8 @@ as $$
             else st.status_on_hold
         end as status
     ) as w
+    where s.payout_transfer_id between p_from and p_to
 $$;
-comment on function payout.present_outcomes() is
-    'One row for each transfer: its status with the mark of a hold, reason, hold, Stripe''s id, '
-    'and the sum of its reversals.';
+comment on function payout.present_outcomes(bigint, bigint) is
+    'One row for each transfer from p_from to p_to: its status with the mark of a hold, reason, '
+    'hold, Stripe''s id, and the sum of its reversals.';

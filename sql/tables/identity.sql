@@ -57,7 +57,8 @@ create table payout.engine_settings (
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
     -- A turn that is a minute ahead counts as one of a wrong clock.
     constraint paces_can_be_kept check (
-        sends_per_second between 0.1 and 10000 and reads_per_second between 0.1 and 10000),
+        least(sends_per_second, reads_per_second) >= 0.1
+        and greatest(sends_per_second, reads_per_second) <= 10000.0),
     constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0'),
     -- Beyond, sums of times and numbers are none that Postgres holds: nothing would go on.
     constraint times_and_numbers_can_be_added_up check (

@@ -55,3 +55,20 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
+
+
+create table payout.open_reversals (
+    payout_transfer_id bigint not null,
+    ledger_entry_id bigint not null,
+    constraint open_reversals_pkey primary key (payout_transfer_id, ledger_entry_id)
+);
+comment on table payout.open_reversals is
+    'The reversals of transfers of which something is owed again: the list of reversed_money, '
+    'which reads the amounts in the books. A row is gone once all of its transfer is written off '
+    'or repaid. No foreign keys: verify_books compares.';
+
+create trigger _500_refuse_truncate before truncate on payout.open_reversals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.open_reversals enable always trigger _500_refuse_truncate;
+
+grant select on payout.open_reversals to payout_operator, payout_auditor;

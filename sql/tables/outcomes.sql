@@ -29,6 +29,10 @@ comment on column payout.outcomes.hold_id is
 comment on column payout.outcomes.reversed_minor is
     'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
 
+-- Outcomes of a transfer come soon after it: verify_projection reads those of a range of transfers.
+create index outcomes_payout_transfer_id_idx
+    on payout.outcomes using brin (payout_transfer_id int8_minmax_multi_ops);
+
 create trigger _100_announce before insert on payout.outcomes
     for each statement execute function payout.tg_outcomes__announce();
 alter table payout.outcomes enable always trigger _100_announce;

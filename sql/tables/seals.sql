@@ -47,6 +47,11 @@ comment on column payout.seals.sealed_at is 'The time at which the range was clo
 comment on column payout.seals.seal_sha256 is
     'SHA-256 of the former seal''s hash and the other columns of this one.';
 
+create index seals_rows_until_idx on payout.seals (rows_until, last_id)
+    where table_name = 'ledger_entries';
+create index seals_time_idx on payout.seals using gist (tstzrange(rows_from, rows_until, '[)'))
+    where table_name = 'ledger_entries';
+
 create trigger _500_refuse_change before update or delete on payout.seals
     for each row execute function payout.tg__refuse_change();
 alter table payout.seals enable always trigger _500_refuse_change;

@@ -138,8 +138,6 @@ create index transfer_states_undated_idx
     on payout.transfer_states (changed_at)
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
-create index transfer_states_state_idx
-    on payout.transfer_states (state) where state in ('cancelled', 'settled_outside');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states

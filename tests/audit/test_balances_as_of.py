@@ -17,7 +17,7 @@ from tests.audit.sealing import (
     value,
 )
 from tests.conftest import Connection
-from tests.engine import Engine, success, unguarded
+from tests.engine import Engine, no_such_account, success, unguarded
 from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
@@ -31,6 +31,20 @@ PLAIN: Final = """
     ) as m (account, amount_minor)
     where e.created_at <= %s
     group by m.account, e.currency
+    """
+CONTROL_TOTALS: Final = """
+    select at::text, account, currency, debit_minor, credit_minor, debits, credits
+    from payout.control_totals_at(%s::timestamptz[]) order by 1, 2, 3
+    """
+PLAIN_CONTROL_TOTALS: Final = """
+    select t.at::text, split_part(m.account, ':', 1), e.currency, sum(m.debit_minor),
+        sum(m.credit_minor), sum(m.debits), sum(m.credits)
+    from unnest(%s::timestamptz[]) as t (at)
+    join payout.ledger_entries as e on e.created_at <= t.at
+    cross join lateral (values
+        (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+    ) as m (account, debit_minor, credit_minor, debits, credits)
+    group by 1, 2, 3 order by 1, 2, 3
     """
 # Rows of the ledger that this session has read and its index entries, without those it reported.
 ROWS_READ: Final = """
@@ -123,9 +137,9 @@ def test_subtotals_say_what_the_entries_say_at_every_moment(shared_engine: Engin
 
 @mutant(
     "a past that forgets old entries in young seals",
-    "balances_as_of",
-    "and s.rows_from <= p_at",
-    "and false",
+    "ledger_ranges_at",
+    "@> p_at",
+    "@> p_at and false",
 )
 def test_an_entry_of_a_long_transaction_is_found_behind_younger_seals(
     shared_engine: Engine, connect: Callable[..., Connection]
@@ -147,10 +161,10 @@ def test_an_entry_of_a_long_transaction_is_found_behind_younger_seals(
 
 @mutant(
     "balances that forget rows above what is sealed and below the mark",
-    "balances_as_of",
-    "select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807",
-    "select max(m.marked_id) + 1, 9223372036854775807 from payout.seal_marks as m where "
-    "m.table_name = 'ledger_entries' union all select max(s.last_id) + 1, 0",
+    "ledger_ranges_at",
+    "select null, coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807",
+    "select null, max(m.marked_id) + 1, 9223372036854775807 from payout.seal_marks as m where "
+    "m.table_name = 'ledger_entries' union all select null, max(s.last_id) + 1, 0",
 )
 @mutant(
     "subtotals that forget late rows",
@@ -210,9 +224,59 @@ def test_the_view_is_the_balance_of_now(engine: Engine) -> None:
     rows = engine.db.execute("select * from payout_api.ledger_balances order by 1").fetchall()
     assert rows == [
         ("in_flight", "usd", 0, 15, 15, 0, 1500, 1500),
-        ("payable:seller_1", "usd", 15, 15, 0, 1500, 1500, 0),
+        ("payable", "usd", 15, 15, 0, 1500, 1500, 0),
         ("settlement_funds", "usd", 15, 0, -15, 1500, 0, -1500),
     ]
+
+
+@mutant(
+    "a payee whose account begins like another's",
+    "subtotals_at",
+    "\n            and t.account = coalesce(p_account, t.account)",
+    "",
+)
+@mutant(
+    "a payee with the unsealed entries of others",
+    "balances_as_of",
+    "and m.account = coalesce('payable:' || p_payee_id, m.account)",
+    "",
+)
+def test_the_balance_of_one_payee_is_the_one_that_all_balances_have(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    for number in range(1, 4):
+        shared_engine.settle("seller_2", "seller_22", "seller_3", settlement_id=f"set_{number}")
+        pay(shared_engine, number + 10, "seller_2", "seller_3", currency="eur")
+        if number < 3:
+            seal_everything(db)
+    shared_engine.report(*(no_such_account(claim) for claim in shared_engine.claim()))
+    every = db.execute(AS_OF, ["infinity"]).fetchall()
+    for payee in ("seller_1", "seller_2", "seller_22", "seller_3", ""):
+        one = db.execute(
+            "select account, currency, balance_minor "
+            "from payout_api.balances_as_of('infinity', %s)",
+            [payee],
+        ).fetchall()
+        assert sorted(one) == sorted(row for row in every if row[0] == f"payable:{payee}")
+
+
+def test_general_accounts_have_at_each_time_what_was_booked_by_then(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    db = shared_engine.db
+    slow = Engine(connect())
+    with slow.db.transaction():
+        slow.db.execute("select now()")
+        pay(shared_engine, 1, "seller_1", "seller_2")
+        seal_everything(db)
+        slow.settle("seller_2", settlement_id="set_slow", currency="eur")
+    for number in (2, 3):
+        pay(shared_engine, number, "seller_3", currency="eur")
+        seal_everything(db)
+    pay(shared_engine, 4, "seller_1")
+    times = [str(moment) for moment in moments(db)]
+    found = db.execute(CONTROL_TOTALS, [times]).fetchall()
+    assert len(found) > 50
+    assert found == db.execute(PLAIN_CONTROL_TOTALS, [times]).fetchall()
 
 
 def test_a_currency_whose_entries_are_all_gone_is_in_the_trial_balance(engine: Engine) -> None:

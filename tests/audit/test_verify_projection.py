@@ -241,7 +241,7 @@ def test_a_reversal_leaves_a_transfer_paid_and_has_to_be_told(engine: Engine) ->
 
 @mutant(
     "outcomes that nothing compares",
-    "verify_projection",
+    "check_projection",
     "where c.stored is distinct from c.told",
     "where false",
     at="lost",

@@ -437,7 +437,7 @@ def test_a_changed_subtotal_is_named(sealed: Connection, attack: str) -> None:
 
 
 def test_a_range_of_seals_is_verified_alone(sealed: Connection) -> None:
-    ranges = "select seal_id from payout_api.verify_seals(p_from => %s, p_until => %s)"
+    ranges = "select seal_id from payout_api.verify_seals(p_from => %s, p_to => %s)"
     with sealed.transaction(force_rollback=True):
         with unguarded(sealed, SUBTOTALS):
             sealed.execute(

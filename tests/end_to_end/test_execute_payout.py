@@ -155,7 +155,7 @@ def test_a_declined_transfer_is_failed_and_its_money_is_back_in_the_ledger(
     assert states(db) == ["failed"]
     assert kinds(db) == ["obligation", "release", "reserve"]
     balance = db.execute(
-        "select balance_minor from payout_api.ledger_balances where account = 'payable:seller_1'"
+        "select balance_minor from payout_api.balances_as_of('infinity', 'seller_1')"
     ).fetchone()
     assert balance == (1500,)
     assert books_balance(db)

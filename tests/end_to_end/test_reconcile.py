@@ -78,7 +78,7 @@ class Story:
     def balance(self, account: str) -> int:
         """Return the balance of an account."""
         row = self.engine.db.execute(
-            "select coalesce(sum(balance_minor), 0) from payout_api.ledger_balances "
+            "select coalesce(sum(balance_minor), 0) from payout_api.balances_as_of('infinity') "
             "where account = %s",
             [account],
         )

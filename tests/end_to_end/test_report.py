@@ -114,8 +114,7 @@ def test_numbers_are_those_of_the_views(busy: Engine, page: Path, browser: Brows
     assert balances == {
         (currency, account): (debit, credit, balance)
         for currency, account, debit, credit, balance in busy.db.execute(
-            "select currency, split_part(account, ':', 1), sum(debit), sum(credit), sum(balance) "
-            "from payout_api.ledger_balances group by 1, 2"
+            "select currency, account, debit, credit, balance from payout_api.ledger_balances"
         )
     }
     flow = {

@@ -108,7 +108,10 @@ class Watched(World):
         assert self.engine.differences_in_the_books() == []
 
     def no_rule_of_the_rows_is_broken(self) -> None:
-        broken = self.engine.db.execute("select * from payout_api.verify_books()")
+        broken = self.engine.db.execute(
+            "select * from payout_api.verify_settlements() "
+            "union all select * from payout_api.verify_books()"
+        )
         assert broken.fetchall() == []
 
     def every_open_transfer_has_a_next_step(self) -> None:

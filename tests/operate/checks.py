@@ -16,6 +16,10 @@ OF_THE_SERVER: Final = (
     "no login passes the rights",
     "a worker is alive",
 )
+VERIFIED: Final = (
+    "select * from payout_api.verify_settlements() "
+    "union all select * from payout_api.verify_books()"
+)
 REVOKE_TEMPORARY: Final = "revoke temporary on database {} from public"
 
 
@@ -41,12 +45,16 @@ def examine(db: Connection) -> list[Check]:
 def complaints(db: Connection) -> dict[str, str]:
     """Return the detail of each check of this database that is not ok, by its name.
 
-    The checks are those of the doctor and of `verify_books`.
+    The checks are those of the doctor, `verify_settlements` and `verify_books`, which has a row
+    for each fault.
     """
     found = {
         check.check_name: check.detail
         for check in examine(db)
         if check.status != "ok" and check.check_name not in OF_THE_SERVER
     }
-    verified = db.execute("select check_name, detail from payout_api.verify_books()")
+    verified = db.execute(
+        "select v.check_name, string_agg(v.detail, ', ' order by v.detail) "
+        f"from ({VERIFIED}) as v group by v.check_name"
+    )
     return found | dict(verified.fetchall())

@@ -62,7 +62,8 @@ def balances(engine: Engine) -> dict[str, int]:
     """Return the balance of each account that has one."""
     return dict(
         engine.db.execute(
-            "select account, balance_minor from payout_api.ledger_balances where balance_minor <> 0"
+            "select account, balance_minor from payout_api.balances_as_of('infinity') "
+            "where balance_minor <> 0"
         ).fetchall()
     )
 

@@ -64,7 +64,7 @@ def test_a_settlement_that_was_completed_behind_the_triggers_back_is_noticed(
         "values ('set_1', 'usd', 700, 'complete')"
     )
     engine.db.execute("alter table payout.settlements enable trigger _900_schedule_payout_job")
-    assert complaints(engine.db) == {SCHEDULED: "1 are not"}
+    assert complaints(engine.db) == {SCHEDULED: "set_1"}
 
 
 @mutant(
@@ -105,7 +105,7 @@ def test_a_line_that_is_in_no_transfer_is_noticed_with_its_settlement(
     engine.db.execute("set constraints all immediate")
     with unguarded(engine.db, "payout.settlements", "payout.settlement_lines"):
         engine.db.execute(change.encode())
-    assert complaints(engine.db) == {AS_ITS_LINES_SAY: "1 are not, the first is set_2"}
+    assert complaints(engine.db) == {AS_ITS_LINES_SAY: "set_2"}
 
 
 @mutant(
@@ -168,7 +168,7 @@ def assert_noticed(engine: Engine, table: str, change: str) -> None:
             return complaints(engine.db).get(AS_ITS_ROW_SAYS)
 
     assert complaints(engine.db) == {}
-    assert complaint(second) == f"1 break this, the first is number {second.payout_transfer_id}"
+    assert complaint(second) == f"transfer {second.payout_transfer_id}"
     assert complaint(first) is None
 
 
@@ -182,7 +182,7 @@ def test_a_transfer_that_nobody_would_take_up_is_noticed(engine: Engine, change:
     with engine.db.transaction(force_rollback=True):
         with unguarded(engine.db, "payout.transfer_states"):
             engine.db.execute(f"update payout.transfer_states set {change}".encode())
-        assert complaints(engine.db)[CAN_GO_ON] == f"1 break this, the first is number {transfer}"
+        assert complaints(engine.db)[CAN_GO_ON] == f"transfer {transfer}"
 
 
 @mutant(
@@ -225,9 +225,7 @@ def test_an_entry_that_is_no_movement_is_noticed(engine: Engine, values: str) ->
             "debit_account, credit_account, amount_minor, currency, stripe_reversal_id) "
             f"values ({transfer}, {values}) returning ledger_entry_id".encode()
         ).fetchall()
-        assert (
-            complaints(engine.db)[MOVEMENT_EXISTS] == f"1 break this, the first is number {entry}"
-        )
+        assert complaints(engine.db)[MOVEMENT_EXISTS] == f"entry {entry}"
         engine.db.execute("delete from payout.ledger_entries where ledger_entry_id = %s", [entry])
 
 
@@ -252,7 +250,7 @@ def test_a_key_in_the_metadata_of_a_settlement_is_noticed_and_not_repeated(
         "values ('set_1', 'usd', 700, jsonb_build_object('note', 'use ' || %s::text))",
         [key],
     )
-    assert complaints(engine.db) == {NO_SECRET: "settlements.metadata"}
+    assert complaints(engine.db) == {NO_SECRET: "settlements.metadata set_1"}
 
 
 @pytest.mark.parametrize("fact", ["detail", "error_message", "error_code", "stripe_request_id"])
@@ -260,7 +258,9 @@ def test_a_key_that_came_with_an_answer_is_noticed(engine: Engine, fact: str) ->
     engine.settle()
     said = {"http_status": 429, fact: f"wrong key {KEY}"}
     engine.report_one(outcome(engine.claim_one(), "response", **said))
-    assert complaints(engine.db) == {NO_SECRET: "transfer_observations"}
+    found = complaints(engine.db)
+    assert list(found) == [NO_SECRET]
+    assert places(found) == {"transfer_observations"}
 
 
 def test_a_key_in_the_account_of_a_discrepancy_is_noticed(engine: Engine) -> None:
@@ -269,14 +269,14 @@ def test_a_key_in_the_account_of_a_discrepancy_is_noticed(engine: Engine) -> Non
     engine.report_one(success(engine.claim_one(), amount_minor=1, detail=KEY))
     engine.release_holds()
     found = complaints(engine.db)
-    assert set(found[NO_SECRET].split(", ")) == {"discrepancies", "transfer_observations"}
+    assert places(found) == {"discrepancies", "transfer_observations"}
 
 
 def test_a_key_in_a_reason_is_noticed(engine: Engine) -> None:
     engine.settle()
     engine.db.execute("select payout_api.hold('payee', %s, 'seller_1')", [f"instead of {KEY}"])
     found = complaints(engine.db)
-    assert set(found[NO_SECRET].split(", ")) == {"holds", "operator_actions"}
+    assert places(found) == {"holds", "operator_actions"}
     engine.release_holds()
     assert "holds" in complaints(engine.db)[NO_SECRET]
 
@@ -289,6 +289,11 @@ def test_a_word_that_only_looks_like_a_key_is_none(engine: Engine, text: str) ->
         [text],
     )
     assert complaints(engine.db) == {}
+
+
+def places(found: dict[str, str]) -> set[str]:
+    """Return the tables in which a secret was found, without the numbers of its rows."""
+    return {place.split()[0] for place in found[NO_SECRET].split(", ")}
 
 
 def numbered(engine: Engine) -> list[tuple[int, Claim]]:

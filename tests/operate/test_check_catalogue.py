@@ -142,7 +142,7 @@ def change_body(function: str, body: str) -> str:
                     "payout.engine_settings)",
                     "begin return true; end",
                 ),
-                ("payout_api.verify_seals(bigint,text,bigint)", "begin return; end"),
+                ("payout_api.verify_seals(bigint,bigint,text)", "begin return; end"),
             )
         ),
         *(

@@ -31,5 +31,6 @@ def test_rows_whose_origin_was_removed_behind_the_guards_are_named(
         engine.db.execute("set local session_replication_role = replica")
         engine.db.execute(f"alter table payout.{table} disable trigger user")
         engine.db.execute(f"delete from payout.{table}")
-        assert complaints(engine.db)[REFERENCES] == orphans
+        named = complaints(engine.db)[REFERENCES].split(", ")
+        assert ", ".join(sorted({name.split()[0] for name in named})) == orphans
     assert complaints(engine.db) == {}

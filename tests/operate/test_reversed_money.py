@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from tests.engine import Engine, success
 from tests.mutants import mutant
+from tests.operate.checks import complaints
 from tests.operate.test_acts import LARGE, balances
 from tests.schema.refusals import Refusal, refusal
 
@@ -180,6 +184,71 @@ def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
     engine.approve()
     assert reversed_of(engine, transfer) == []
+
+
+@mutant(
+    "more taken back, and not listed",
+    "book_reversals",
+    "select b.payout_transfer_id, b.ledger_entry_id from booked as b",
+    "select b.payout_transfer_id, b.ledger_entry_id from booked as b "
+    "where not exists (select from payout.ledger_entries as e where e.kind = 'write_off')",
+)
+@mutant(
+    "a part written off, and the rest forgotten",
+    "unlist_closed",
+    "where m.payout_transfer_id = o.payout_transfer_id",
+    "where false",
+)
+def test_what_is_open_is_listed_however_often_it_was_closed(engine: Engine, transfer: int) -> None:
+    listed = "select count(*) from payout.open_reversals"
+    engine.operator.execute(WRITE_OFF, [150, "a part"])
+    assert reversed_of(engine, transfer) == [(400, 150, 250)]
+    engine.operator.execute(WRITE_OFF, [250, "the rest"])
+    assert engine.db.execute(listed).fetchone() == (0,)
+    reverse(engine, transfer, 100, number=2)
+    assert reversed_of(engine, transfer) == [(500, 400, 100)]
+    assert complaints(engine.db) == {}
+
+
+@mutant(
+    "a list that nothing compares with the books",
+    "check_rules",
+    "from payout.unlisted_reversals(p_from, p_to) as u (id)",
+    "from payout.unlisted_reversals(1, 0) as u (id)",
+)
+def test_an_amount_that_was_taken_off_the_list_by_hand_is_named(
+    engine: Engine, transfer: int
+) -> None:
+    with engine.db.transaction(force_rollback=True):
+        engine.db.execute("delete from payout.open_reversals")
+        assert complaints(engine.db) == {
+            "every amount that is owed again is listed": f"transfer {transfer}"
+        }
+    assert complaints(engine.db) == {}
+
+
+@mutant(
+    "a reversal that waits for an operator",
+    "book_reversals",
+    "    if v_booked > 0 then",
+    "    perform from payout.transfer_states as s where s.payout_transfer_id = "
+    "p_transfer.payout_transfer_id for update;\n    if v_booked > 0 then",
+)
+def test_a_reversal_that_is_booked_beside_a_write_off_waits_for_nobody_and_stays_listed(
+    shared_engine: Engine,
+) -> None:
+    """The attack: an open psql with a write-off stops a worker, or hides what came meanwhile."""
+    engine = shared_engine
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, 400)
+    engine.operator.execute("begin")
+    engine.operator.execute(WRITE_OFF, [400, "why"])
+    engine.db.execute("set lock_timeout = '1s'")
+    with suppress(LockNotAvailable):
+        reverse(engine, transfer, 100, number=2)
+    engine.operator.execute("commit")
+    assert reversed_of(engine, transfer) == [(500, 400, 100)]
 
 
 def test_a_preview_books_nothing(engine: Engine, transfer: int) -> None:

@@ -152,7 +152,7 @@ class Story:
             "select from payout_api.verify_projection()",
             "select from payout_api.trial_balance where difference_minor <> 0 "
             "or in_flight_minor <> 0",
-            "select from payout_api.ledger_balances where balance <> 0 "
+            "select from payout_api.balances_as_of('infinity') where balance_minor <> 0 "
             "and account like 'payable:%'",
         ):
             assert engine.db.execute(nothing.encode()).rowcount == 0, nothing

@@ -77,7 +77,9 @@ def reversal(number: int = 1, amount: object = 500, **changes: object) -> dict[s
 
 
 def balances(engine: Engine) -> dict[str, int]:
-    rows = engine.db.execute("select account, balance_minor from payout_api.ledger_balances")
+    rows = engine.db.execute(
+        "select account, balance_minor from payout_api.balances_as_of('infinity')"
+    )
     return {account: balance for account, balance in rows if balance}
 
 

@@ -255,6 +255,7 @@ def add_one_of_each(connection: Connection) -> int:
         "stripe_read_pages",
         "listed_transfers",
         "reversed_transfers",
+        "open_reversals",
         "outcomes",
         "workers",
         "caps",
@@ -375,6 +376,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         },
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
         "outcomes": {"payout_transfer_id": payout_transfer_id, "status": "sending"},
+        "open_reversals": {"payout_transfer_id": payout_transfer_id, "ledger_entry_id": 1},
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
         "listed_transfers": {
             "stripe_transfer_id": "tr_1",

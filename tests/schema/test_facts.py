@@ -15,7 +15,7 @@ from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
 # The tables that may be changed; in every other table of the schema a row is a fact.
-EDITED: Final = {"settlements", "settlement_lines", "workers"}
+EDITED: Final = {"settlements", "settlement_lines", "open_reversals", "workers"}
 MOVING: Final = {
     "transfer_states",
     "account_waits",

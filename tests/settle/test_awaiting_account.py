@@ -47,6 +47,7 @@ def open_waits(db: Connection) -> int:
 
 def books_problems(db: Connection) -> list[tuple[Any, ...]]:
     return [
+        *db.execute("select * from payout_api.verify_settlements()").fetchall(),
         *db.execute("select * from payout_api.verify_books()").fetchall(),
         *db.execute("select * from payout_api.verify_projection()").fetchall(),
     ]

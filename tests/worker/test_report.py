@@ -36,7 +36,6 @@ BOOKS: Final[dict[str, Any]] = {
 ACCOUNT: Final[dict[str, Any]] = {
     "account": "in_flight",
     "currency": "usd",
-    "accounts": 1,
     "meaning": "Reserved.",
     "debit": 0,
     "credit": 5,
@@ -132,5 +131,5 @@ def test_each_list_says_how_many_more_there_are() -> None:
         ),
     )
     assert "and 1,234 more: select * from payout.holds where released_at is null" in text
-    assert "and 49,999 more: select * from payout_api.ledger_balances" in text
+    assert "and 49,999 more: select * from payout_api.balances_as_of('infinity')" in text
     assert "1,235 holds" in text

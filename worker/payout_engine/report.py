@@ -371,10 +371,13 @@ def _balances(summary: Summary) -> Markup:
     for currency, rows in groupby(summary.rows("accounts"), key=itemgetter("currency")):
         table.group(currency.upper())
         for row in rows:
-            count = row["account"] == "payable" and _plural(row["accounts"], "payee", "payees")
             table.line(
                 [
-                    element("b", row["account"], f" of {count}" if count else None),
+                    element(
+                        "b",
+                        row["account"],
+                        " of all payees" if row["account"] == "payable" else None,
+                    ),
                     element("small", row["meaning"]),
                 ],
                 *(_amount(row, name) for name in ("debit", "credit", "balance")),
@@ -390,7 +393,7 @@ def _balances(summary: Summary) -> Markup:
         table.shown("There is no entry yet."),
         element("h3", "Owed to payees and not being sent"),
         payees.shown("Nothing is owed that is not being sent."),
-        summary.more("payees", "select * from payout_api.ledger_balances"),
+        summary.more("payees", "select * from payout_api.balances_as_of('infinity')"),
         id_="balances",
     )
 

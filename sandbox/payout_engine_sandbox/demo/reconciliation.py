@@ -50,6 +50,8 @@ QUERIES: Final = {
         from payout_api.doctor() as d
         where d.status = 'failure' and d.check_name <> 'no discrepancy is open'
         union all
+        select v.check_name, v.detail from payout_api.verify_settlements() as v
+        union all
         select v.check_name, v.detail from payout_api.verify_books() as v
         union all
         select 'a discrepancy stands at a parked transfer', d.kind

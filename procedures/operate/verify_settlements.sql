@@ -1,0 +1,52 @@
+-- verify_settlements: whether settlements are scheduled, and paid as their lines say.
+--
+-- Called by: operators, auditors; after a restore, or when the doctor names a guard. It reads the
+-- settlements from p_from to p_to, in the order of their ids, with their lines, jobs and transfers,
+-- and says after each step of ten thousand how far it is: that id is where to go on.
+
+create or replace function payout_api.verify_settlements(
+    p_from text default null, p_to text default null
+)
+returns table (check_name text, detail text, hint text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_from text := coalesce(p_from, '');
+    v_last text := coalesce(p_to, payout.last_settlement_id());
+    v_to text;
+    v_rows bigint;
+    v_found bigint := 0;
+begin
+    while v_from <= v_last loop
+        v_to := coalesce((
+            select s.settlement_id
+            from payout.settlements as s
+            where s.settlement_id between v_from and v_last
+            order by s.settlement_id
+            offset 9999
+            limit 1), v_last);
+        return query
+        select * from payout.check_settlements(v_from, v_to)
+        union all
+        select * from payout.check_settlement_rows(v_from, v_to);
+        get diagnostics v_rows = row_count;
+        v_found := v_found + v_rows;
+        v_from := payout.next_settlement_id(v_to);
+        if v_from <= v_last then
+            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
+        end if;
+    end loop;
+end
+$$;
+comment on function payout_api.verify_settlements(text, text) is
+    'One row for each settlement from p_from to p_to, by id (null: from the first, to the last), '
+    'that is not scheduled to the last line, or has a secret in its metadata, and for each line '
+    'and job without a settlement. None: all is well.';
+revoke execute on function payout_api.verify_settlements(text, text) from public;
+grant execute on function payout_api.verify_settlements(text, text)
+    to payout_operator, payout_auditor;
