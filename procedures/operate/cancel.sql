@@ -1,7 +1,8 @@
 -- cancel: withdraw transfers that are not owed after all.
 --
 -- Called by: operator. Only a transfer that is surely not at Stripe: scheduled and not claimed, or
--- failed. The books move the amount back to settlement_funds.
+-- failed, in a database that was compared lately. The books move the amount back to
+-- settlement_funds.
 -- Safe to repeat. Raises: SP310, SP314 (selected_transfers); SP314 no reason.
 
 create or replace function payout_api.cancel(

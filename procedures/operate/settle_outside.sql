@@ -1,7 +1,8 @@
 -- settle_outside: say that a transfer was paid in another way, and close it in the books.
 --
 -- Called by: operator, after a bank transfer, or for a transfer at Stripe that the engine cannot
--- take for its own. Above approval_limit_minor another person has to approve.
+-- take for its own. Only where cancel is allowed, or where Stripe has shown a transfer of a failed
+-- one. Above approval_limit_minor another person has to approve.
 -- Safe to repeat. Raises: SP310 no such transfer; SP314 no reference or no reason.
 
 create or replace function payout_api.settle_outside(

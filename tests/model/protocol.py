@@ -25,6 +25,19 @@ YOUNG, WALLED, FORGOTTEN = range(3)
 ABSENT, HIDDEN, HIDDEN_AT_FIRST_SCAN, LISTED = range(4)
 
 CLAIMABLE: Final = frozenset({"scheduled", "retry_wait", "unknown"})
+# Ended by an operator: not owed after all, or paid in another way.
+ENDED: Final = frozenset({"cancelled", "settled_outside"})
+FINAL: Final = ENDED | {"paid"}
+# The acts of operators, with the states in which each may be done (tested); holds are left out.
+ACTS: Final = {
+    "retry": frozenset({"failed"}),
+    "park": frozenset({"retry_wait", "unknown"}),
+    "give_up": frozenset({"parked"}),
+    "cancel": frozenset({"scheduled", "failed"}),
+    "settle_outside": frozenset({"scheduled", "failed"}),
+}
+# Giving one up takes two people, who may be wrong.
+SAFE_ACTS: Final = frozenset(ACTS) - {"give_up"}
 
 # The results of a send that a worker can see, with the reaction of `stripe_error_rules` (tested).
 REACTIONS: Final = {
@@ -92,6 +105,10 @@ EDGES: Final = frozenset(
         ("parked", "paid"),
         ("parked", "failed"),
         ("failed", "scheduled"),
+        ("scheduled", "cancelled"),
+        ("scheduled", "settled_outside"),
+        ("failed", "cancelled"),
+        ("failed", "settled_outside"),
     }
 )
 
@@ -101,7 +118,8 @@ class Rules:
     """The rules and bounds of one exploration; `unsafe` names rules left out or changed.
 
     In place of each answer in `copied` a copy of another transfer's 403 may come, which names no
-    key. With `forgets` the database may once go back to before all attempts.
+    key. With `forgets` the database may once go back to before all attempts; with
+    `forgets_what_is_over` only while none of them can have an effect any more.
     """
 
     unsafe: frozenset[str] = frozenset()
@@ -112,7 +130,9 @@ class Rules:
     sends_to_believe: int = 2  # a 403; three in the database, more than two attempts can show
     answers: frozenset[str] = ANSWERS
     copied: frozenset[str] = frozenset()
+    acts: frozenset[str] = frozenset({"retry"})
     forgets: bool = False
+    forgets_what_is_over: bool = False
     reactions: dict[str, str] = field(default_factory=lambda: dict(REACTIONS))
     awaits: dict[str, str] = field(default_factory=lambda: dict(AWAITS))
     edges: frozenset[tuple[str, str]] = EDGES
@@ -161,6 +181,7 @@ class State(NamedTuple):
     scans: int = 0  # complete and without match: 0, 1; 2 is one that is an hour old
     scan: str = ""  # under way, with its result: hit, counts (against there being one)
     forgotten: int = 0  # so many attempts, the first ones, a restored database does not know
+    is_compared: bool = True  # Stripe's newest transfers, since the database went back
 
 
 ATTEMPTS: Final = State._fields.index("attempts")
@@ -191,6 +212,7 @@ class Part(NamedTuple):
 
 TWO_EFFECTS: Final = "two transfers at Stripe"
 FALSE_FAILURE: Final = "failed, or its key closed, while Stripe pays"
+FALSE_END: Final = "cancelled or settled outside, while Stripe pays"
 FALSE_SUCCESS: Final = "paid without a transfer at Stripe"
 FORGOTTEN_KEY: Final = "a key sent that Stripe may have forgotten"
 ILLEGAL_MOVE: Final = "a move that state_edges does not have"
@@ -316,9 +338,10 @@ def judge_success(state: State, number: int) -> tuple[str, State]:
     """judge_success: a fact for the current key; for any other it parks and notifies operators."""
     if state.state == "paid":
         return "already", state
-    if state.attempts[number].generation != state.generation or state.state in (
-        "scheduled",
-        "failed",
+    if (
+        state.attempts[number].generation != state.generation
+        or state.state in ("scheduled", "failed")
+        or state.state in ENDED
     ):
         is_open = state.state in ("scheduled", "in_flight", "retry_wait", "unknown")
         return "alarm", state._replace(state="parked") if is_open else state
@@ -343,7 +366,7 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
     ):
         verdict, after = judge_success(state, number)
     elif is_newest or (
-        rules.lacks("no fence") and state.state != "paid" and (attempt.outcome != "success")
+        rules.lacks("no fence") and state.state not in FINAL and (attempt.outcome != "success")
     ):
         verdict, after = "ok", judge_failure(state, number, attempt.outcome, rules)
     else:
@@ -384,7 +407,9 @@ def has_room(state: State, rules: Rules) -> bool:
 
 
 def can_claim(state: State, rules: Rules) -> bool:
-    """lock_due_transfers: claimable states, with a key young enough."""
+    """claim_transfers: claimable states, a key young enough, a database that is compared."""
+    if not state.is_compared and not rules.lacks("claims without a comparison of the newest"):
+        return False
     if state.state not in CLAIMABLE and not (
         state.state == "parked" and rules.lacks("parked can be claimed")
     ):
@@ -437,7 +462,19 @@ def go_back(state: State) -> State:
         keys=state.keys,
         effect=state.effect,
         forgotten=len(state.attempts),
+        is_compared=False,
     )
+
+
+def is_over(state: State) -> bool:
+    """Whether nothing that was claimed so far can have an effect any more."""
+    return not any(a.request or (a.worker == "holds" and a.age == FRESH) for a in state.attempts)
+
+
+def compare(state: State) -> State:
+    """record_listed_transfers: one of Stripe's newest transfers that is ours is taken for ours."""
+    is_shown = state.effect != ABSENT and state.state != "failed"
+    return state._replace(is_compared=True, state="paid" if is_shown else state.state)
 
 
 def expire_lease(state: State, rules: Rules) -> State:
@@ -459,6 +496,7 @@ def reopen(state: State) -> State:
         has_unknown_send=False,
         forbidden=0,
         is_due=False,
+        is_saved=False,
         is_looked_up=False,
     )
 
@@ -507,9 +545,6 @@ def look_moves(state: State, rules: Rules) -> Iterator[Move]:
 
     Once Stripe has made a transfer, its list shows it: two scans are for those that come late.
     """
-    if state.state == "failed" and not state.is_due and has_keys_left(state, rules):
-        retried = state._replace(is_due=True, is_looked_up=False)
-        yield Move("an operator retries", True, retried)
     if state.state == "failed" and state.is_due and not state.is_looked_up:
         if state.effect != ABSENT:
             yield Move("a look finds it: alarm", False, state._replace(is_due=False))
@@ -520,6 +555,55 @@ def look_moves(state: State, rules: Rules) -> Iterator[Move]:
             yield Move("a look finds it: parked", False, state._replace(state="parked"))
         elif is_all_over(state, rules):
             yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
+
+
+def allows(act: str, state: State, rules: Rules) -> bool:
+    """act_problem, previewed_acts: whether an operator may do this with the transfer now."""
+    if act == "retry" and state.state == "failed":
+        return has_keys_left(state, rules)
+    if act == "cancel" and rules.lacks("a cancel does not wait for a claim"):
+        return state.state == "in_flight"
+    if act == "settle_outside" and rules.lacks("settled outside while unknown"):
+        return state.state == "unknown"
+    if act == "settle_outside" and rules.lacks("settled outside while parked"):
+        return state.state == "parked"
+    if act in ("cancel", "settle_outside") and not (
+        state.is_compared or rules.lacks("ended without a comparison of the newest")
+    ):
+        return False
+    return state.state in ACTS[act]
+
+
+def act_moves(state: State, rules: Rules) -> Iterator[Move]:
+    """The acts that operators may do with the transfer, as it stands."""
+    for act in ACTS:
+        if act in rules.acts and allows(act, state, rules):
+            after = acted(act, state, rules)
+            if after is not state:
+                yield Move(f"an operator: {act}", True, after)
+
+
+def acted(act: str, state: State, rules: Rules) -> State:
+    """judge_act: the state that an act makes of a transfer with which it can be done."""
+    if act == "retry":
+        # One with a date goes on by itself.
+        return state if state.is_due else state._replace(is_due=True, is_looked_up=False)
+    if act == "park":
+        return state._replace(state="parked")
+    if act == "give_up":
+        return give_up(state, rules)
+    return state._replace(state="cancelled" if act == "cancel" else "settled_outside", is_due=False)
+
+
+def give_up(state: State, rules: Rules) -> State:
+    """judge_act: two people take a parked one for failed, without a proof."""
+    return state._replace(
+        state="failed",
+        scans=0,
+        scan="",
+        is_due=has_keys_left(state, rules),
+        is_saved=rules.lacks("a look at once after it was given up"),
+    )
 
 
 def look_counts(state: State, rules: Rules) -> bool:
@@ -576,6 +660,8 @@ def attempt_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
             after = after._replace(effect=HIDDEN)
             if state.effect != ABSENT:
                 broken = TWO_EFFECTS
+            elif state.state in ENDED:
+                broken = FALSE_END
             elif state.state == "failed" or (
                 index + 1 < state.generation and not rules.lacks("a key per attempt")
             ):
@@ -750,14 +836,22 @@ def database_moves(state: State, rules: Rules) -> Iterator[Move]:
     ):
         yield Move("sweep: the key is too old, parked", False, state._replace(state="parked"))
     yield from look_moves(state, rules)
+    yield from act_moves(state, rules)
     if (
         state.state == "failed"
         and state.is_due
         and (state.is_looked_up or rules.lacks("a new key without a look"))
     ):
         yield Move("sweep: the next key", False, reopen(state))
-    if rules.forgets and not state.forgotten and state.attempts:
+    if (
+        (rules.forgets or (rules.forgets_what_is_over and is_over(state)))
+        and state.attempts
+        and not state.forgotten
+    ):
         yield Move("the database goes back in time", True, go_back(state))
+    if not state.is_compared:
+        after = compare(state)
+        yield Move(f"a worker compares the newest: {after.state}", False, after)
     if state.state == "parked" and not state.scan and not rules.lacks("parked is not looked up"):
         counts = scan_counts(state, rules)
         # Both scans must be an hour apart: the second begins when the first is that old.
@@ -785,11 +879,17 @@ def moves(state: State, rules: Rules) -> Iterator[Move]:
         if broken is None and to.state != state.state:
             if to.state == "failed" and to.effect != ABSENT:
                 broken = FALSE_FAILURE
+            elif to.state in ENDED and to.effect != ABSENT:
+                broken = FALSE_END
             elif to.state == "paid" and to.effect == ABSENT:
                 broken = FALSE_SUCCESS
-            elif (state.state, to.state) not in rules.edges and not rules.unsafe:
+            elif (
+                (state.state, to.state) not in rules.edges
+                and not rules.unsafe
+                and to.forgotten == state.forgotten
+            ):
                 broken = ILLEGAL_MOVE
-        same = normal(to)
+        same = normal(to, rules)
         if same is to and broken is move.broken:
             yield move
         else:
@@ -805,45 +905,78 @@ def all_moves(state: State, rules: Rules) -> Iterator[Move]:
     )
 
 
-@cache
-def forgetting(attempt: Attempt, is_paid: bool) -> Attempt:
-    """Return an attempt without the fields that no later step reads."""
-    return attempt._replace(
-        worker="gone" if is_paid and attempt.worker == "knows" else attempt.worker,
-        outcome="" if is_paid else attempt.outcome,
-        verdict="",
-        is_dirty=False,
-        is_definite=attempt.is_definite and not is_paid,
+def still_told(attempt: Attempt) -> str:
+    """Return the outcome that a fenced worker may report, where anything comes of that.
+
+    A success counts, and that nothing can come any more; the others are as good as no answer.
+    """
+    tells = attempt.outcome == "success" or (
+        attempt.outcome in DEFINITE and not attempt.is_definite
     )
+    return attempt.outcome if tells else attempt.outcome and "no_response"
 
 
-def normal(state: State) -> State:
+@cache
+def ended(attempt: Attempt) -> Attempt:
+    """Return an attempt of a row that is final, without the fields that no step reads."""
+    worker = "gone" if attempt.worker == "knows" else attempt.worker
+    return closed(attempt)._replace(worker=worker, outcome="", is_definite=False)
+
+
+@cache
+def closed(attempt: Attempt) -> Attempt:
+    """Return an attempt whose key is not sent again, without the fields that no step reads."""
+    return attempt._replace(outcome=still_told(attempt), verdict="", is_dirty=False)
+
+
+@cache
+def doubted(attempt: Attempt, is_awaited: bool) -> Attempt:
+    """Return an attempt under a key with an unknown send, without the fields that no step reads."""
+    outcome = attempt.outcome if is_awaited else still_told(attempt)
+    return attempt._replace(outcome=outcome, verdict=attempt.verdict and "ok", is_dirty=False)
+
+
+def normal(state: State, rules: Rules) -> State:
     """One state for all states with the same future.
 
-    Once the row is paid only Stripe can still err; the reports on a closed key are read no more.
+    Once the row is paid, or ended by an operator, only Stripe can still err. One that is parked or
+    failed goes on under another key, if at all. Unsafe variants read more, and keep all.
     """
-    is_paid = state.state == "paid"
-    if state.generation == 1 and not is_paid:
-        return state
-    attempts = tuple(
-        [
-            forgetting(a, is_paid) if is_paid or a.generation < state.generation else a
-            for a in state.attempts
-        ]
-    )
-    if is_paid:
+    if state.state in FINAL:
+        name = "paid" if state.state == "paid" else "cancelled"
+        attempts = tuple([ended(a) for a in state.attempts])
         return State(
-            "paid", state.generation, 0, attempts=attempts, keys=state.keys, effect=state.effect
+            name, state.generation, 0, attempts=attempts, keys=state.keys, effect=state.effect
         )
+    if rules.unsafe:
+        return state
+    if state.state in ("parked", "failed"):
+        attempts = tuple([closed(a) for a in state.attempts])
+        if state.tries or state.has_unknown_send or state.forbidden:
+            state = state._replace(tries=0, has_unknown_send=False, forbidden=0)
+    elif state.generation > 1 or state.has_unknown_send:
+        awaited = len(state.attempts) - 1 if state.state == "in_flight" else -1
+        attempts = tuple(
+            [
+                closed(a)
+                if a.generation < state.generation
+                else doubted(a, n == awaited)
+                if state.has_unknown_send
+                else a
+                for n, a in enumerate(state.attempts)
+            ]
+        )
+    else:
+        return state
     return state if attempts == state.attempts else with_attempts(state, attempts)
 
 
 def is_at_rest(state: State, rules: Rules) -> bool:
-    """Final, or left to an operator: paid; failed without a date; Stripe may still carry it out."""
+    """Final, or left to an operator: failed without a date; Stripe may still carry it out."""
     return (
-        state.state == "paid"
+        state.state in FINAL
         or (state.state == "failed" and not state.is_due)
-        or (state.state == "parked" and state.may_execute_later)
+        or (state.state in ("parked", "failed") and state.may_execute_later)
         # Where the exploration ends: another key, and nothing left to explore it with.
         or (state.state == "scheduled" and not has_room(state, rules))
     )

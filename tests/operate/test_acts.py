@@ -21,6 +21,7 @@ from tests.engine import (
 )
 from tests.mutants import mutant
 from tests.reconcile.listing import ours, reconcile
+from tests.reconcile.test_newest import restart
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 LARGE = 100_001
@@ -199,6 +200,39 @@ def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
     engine.sweep()
     assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "an act without a comparison of the newest",
+    "previewed_acts",
+    "and not payout.is_compared(e.comparison_counts_for)",
+    "and false",
+    at="cancel",
+)
+@pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
+def test_nothing_is_ended_before_the_newest_transfers_were_compared(
+    engine: Engine, verb: str
+) -> None:
+    """A database that went back in time keeps its identity, and has forgotten that it paid."""
+    engine.settle("seller_2", settlement_id="set_2")
+    engine.claim_one()
+    (transfer,) = engine.settle()
+    restart(engine)
+    before = engine.db.execute(ROWS).fetchall()
+    marks = {"reference": "wire 77"} if verb == "settle_outside" else {}
+    for is_preview in (True, False):
+        ended = act(engine, verb, payout_transfer_id=transfer, preview=is_preview, **marks)
+        assert ended == [(transfer, "scheduled", "refused")]
+    assert engine.db.execute(ROWS).fetchall() == before
+
+    reconcile(engine.db, ours(engine.db))
+    assert engine.progress(transfer).state == "paid"
+
+
+def test_an_installation_that_never_sent_cancels_without_a_worker(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    restart(engine)
+    assert act(engine, "cancel", payout_transfer_id=transfer) == [(transfer, "cancelled", "done")]
 
 
 @mutant(
