@@ -478,9 +478,15 @@ def test_the_model_judges_answers_in_a_row_as_the_database_does(workbench: Conne
 
 @pytest.mark.parametrize("effect", [ABSENT, LISTED], ids=["not there", "there"])
 def test_the_model_compares_the_newest_as_the_database_does(engine: Engine, effect: int) -> None:
+    """Where nothing was ever sent the database lets acts end a debt without a comparison."""
     with_account(engine)
+    (other,) = engine.settle("seller_2", settlement_id="set_2")
+    engine.report(success(engine.claim_one(), stripe_transfer_id="tr_2"))
     (transfer,) = engine.settle()
-    models = {transfer: State(effect=effect, forgotten=1, is_compared=False)}
+    models = {
+        transfer: State(effect=effect, forgotten=1, is_compared=False),
+        other: State(state="paid"),
+    }
     restart(engine)
     rules = Rules(**rules_of(engine.db))
     assert refusal(engine.db, CLAIM) == NOT_COMPARED
@@ -489,5 +495,5 @@ def test_the_model_compares_the_newest_as_the_database_does(engine: Engine, effe
 
     shown = [ours(engine.db)] if effect == LISTED else []
     carry(engine.worker, newest(engine), *shown)
-    models = {transfer: compare(models[transfer])}
+    models |= {transfer: compare(models[transfer])}
     assert_acts_do_the_same(engine, models, rules)
