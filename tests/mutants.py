@@ -80,7 +80,9 @@ def broken_by(request: pytest.FixtureRequest) -> Mutant | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "mutant(mutant): a broken rule under which the test fails")
-    config.addinivalue_line("markers", "proof: a mutant, a wide exploration, or of the package")
+    config.addinivalue_line(
+        "markers", "proof: a mutant, a wide exploration, of the package, with its own server"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

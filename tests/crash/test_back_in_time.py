@@ -22,6 +22,9 @@ from tests.crash.story import Story
 from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
 from tests.engine import Engine
 
+# With a server of its own.
+pytestmark = pytest.mark.proof
+
 WORKER: Final = "till"
 LOGINS: Final = {WORKER: "payout_worker", login_name("payout_approver"): "payout_approver"}
 # The background writer would save a part of the changes that a crash is to lose.

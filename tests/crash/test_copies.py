@@ -28,6 +28,9 @@ from tests.mutants import mutant
 from tests.reconcile.listing import NO_SUCH_READ, begin, reconcile, report
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
+# With a server of its own.
+pytestmark = pytest.mark.proof
+
 NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
 OF_ANOTHER: Final = Fault(
     method="GET", path="/v1/account", changes={"id": "acct_another"}, times=None

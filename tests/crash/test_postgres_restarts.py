@@ -20,6 +20,9 @@ from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
 from tests.engine import Engine
 
+# With a server of its own.
+pytestmark = pytest.mark.proof
+
 # A minute, say, shows nothing else and takes a minute.
 OUTAGE_SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_OUTAGE_SECONDS", "4"))
 HELD: Final = 4

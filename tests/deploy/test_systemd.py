@@ -192,6 +192,7 @@ def test_a_worker_pays_where_no_memory_may_become_executable(
     worker.stop()
 
 
+@pytest.mark.proof
 @pytest.mark.long
 def test_a_worker_with_a_request_that_is_not_answered_stops_in_time_and_reports_it(
     dsn: Callable[..., str], double: StripeDouble, launch: Callable[..., Worker]

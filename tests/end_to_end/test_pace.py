@@ -70,6 +70,8 @@ def story(
         yield Story(Engine(db, log_in=connect), double, settings)
 
 
+@pytest.mark.proof
+@pytest.mark.long
 def test_a_limit_is_found_with_few_refused_requests_and_nothing_is_parked(story: Story) -> None:
     """The attack: refused requests by the thousand, and half of all transfers parked."""
     story.double.set_limit(per_second=20)
@@ -91,6 +93,8 @@ def test_a_setting_below_the_limit_is_never_refused(story: Story) -> None:
     assert story.answers(429) == 0
 
 
+@pytest.mark.proof
+@pytest.mark.long
 def test_a_currency_without_funds_costs_one_request_a_round_and_is_paid_once_there_are(
     story: Story,
 ) -> None:
@@ -110,6 +114,8 @@ def test_a_currency_without_funds_costs_one_request_a_round_and_is_paid_once_the
     assert story.double.summary()["paid_more_than_once"] == []
 
 
+@pytest.mark.proof
+@pytest.mark.long
 def test_a_payee_that_was_restricted_is_paid_once_its_account_is_open(story: Story) -> None:
     account = "acct_1"
     story.double.set_account(account_id=account, state="incapable")
