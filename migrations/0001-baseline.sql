@@ -10926,7 +10926,7 @@ $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
     'range.';
--- frozen: procedures/audit/verify_projection.sql 944ac0c1585f
+-- frozen: procedures/audit/verify_projection.sql 8c3952d147be
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null
 )
@@ -10944,7 +10944,7 @@ declare
     v_last bigint := coalesce(p_to, 9223372036854775807);
     v_to bigint;
     v_rows bigint;
-    v_found bigint := 0;
+    v_found bigint := 0::bigint;
 begin
     loop
         v_to := payout.end_of_step(v_from, v_last);
@@ -13541,18 +13541,20 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/last_settlement_id.sql 223cfa25f6d5
+-- frozen: procedures/operate/last_settlement_id.sql 9f19b3ecf0c6
 create or replace function payout.last_settlement_id()
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(
+begin
+    return greatest(
         (select max(s.settlement_id::text) from payout.settlements as s),
         (select max(l.settlement_id::text) from payout.settlement_lines as l),
         (select max(j.settlement_id::text) from payout.payout_jobs as j),
-        (select max(t.settlement_id::text) from payout.payout_transfers as t))
+        (select max(t.settlement_id::text) from payout.payout_transfers as t));
+end
 $$;
 comment on function payout.last_settlement_id() is 'Null: there is none.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
@@ -13782,14 +13784,15 @@ begin
 end
 $$;
 comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/next_settlement_id.sql fd7ab5a9ff4b
+-- frozen: procedures/operate/next_settlement_id.sql 67a105e1620f
 create or replace function payout.next_settlement_id(p_after text)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select least(
+begin
+    return least(
         (select min(s.settlement_id::text) from payout.settlements as s
             where s.settlement_id > p_after),
         (select min(l.settlement_id::text) from payout.settlement_lines as l
@@ -13797,7 +13800,8 @@ as $$
         (select min(j.settlement_id::text) from payout.payout_jobs as j
             where j.settlement_id > p_after),
         (select min(t.settlement_id::text) from payout.payout_transfers as t
-            where t.settlement_id > p_after))
+            where t.settlement_id > p_after));
+end
 $$;
 comment on function payout.next_settlement_id(text) is 'Null: there is none.';
 -- frozen: procedures/operate/open_states.sql 186f3733f0f0
@@ -14688,7 +14692,7 @@ as $$
 $$;
 comment on function payout.unlisted_reversals(bigint, bigint) is
     'Numbers of transfers whose open amount payout_api.reversed_money does not show.';
--- frozen: procedures/operate/verify_books.sql f29a3a7b785c
+-- frozen: procedures/operate/verify_books.sql 1c3cf46dd9b8
 create or replace function payout_api.verify_books(
     p_from bigint default null, p_to bigint default null
 )
@@ -14705,7 +14709,7 @@ declare
     v_last bigint := coalesce(p_to, 9223372036854775807);
     v_to bigint;
     v_rows bigint;
-    v_found bigint := 0;
+    v_found bigint := 0::bigint;
 begin
     loop
         v_to := payout.end_of_step(v_from, v_last);
@@ -14734,7 +14738,7 @@ comment on function payout_api.verify_books(bigint, bigint) is
 revoke execute on function payout_api.verify_books(bigint, bigint) from public;
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql 5a9a761b1d72
+-- frozen: procedures/operate/verify_settlements.sql cb844f35b752
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -14751,7 +14755,7 @@ declare
     v_last text := coalesce(p_to, payout.last_settlement_id());
     v_to text;
     v_rows bigint;
-    v_found bigint := 0;
+    v_found bigint := 0::bigint;
 begin
     while v_from <= v_last loop
         v_to := coalesce((

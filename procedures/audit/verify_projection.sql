@@ -20,7 +20,7 @@ declare
     v_last bigint := coalesce(p_to, 9223372036854775807);
     v_to bigint;
     v_rows bigint;
-    v_found bigint := 0;
+    v_found bigint := 0::bigint;
 begin
     loop
         v_to := payout.end_of_step(v_from, v_last);

@@ -4,14 +4,16 @@
 
 create or replace function payout.last_settlement_id()
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(
+begin
+    return greatest(
         (select max(s.settlement_id::text) from payout.settlements as s),
         (select max(l.settlement_id::text) from payout.settlement_lines as l),
         (select max(j.settlement_id::text) from payout.payout_jobs as j),
-        (select max(t.settlement_id::text) from payout.payout_transfers as t))
+        (select max(t.settlement_id::text) from payout.payout_transfers as t));
+end
 $$;
 comment on function payout.last_settlement_id() is 'Null: there is none.';

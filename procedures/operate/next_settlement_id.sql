@@ -4,11 +4,12 @@
 
 create or replace function payout.next_settlement_id(p_after text)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select least(
+begin
+    return least(
         (select min(s.settlement_id::text) from payout.settlements as s
             where s.settlement_id > p_after),
         (select min(l.settlement_id::text) from payout.settlement_lines as l
@@ -16,6 +17,7 @@ as $$
         (select min(j.settlement_id::text) from payout.payout_jobs as j
             where j.settlement_id > p_after),
         (select min(t.settlement_id::text) from payout.payout_transfers as t
-            where t.settlement_id > p_after))
+            where t.settlement_id > p_after));
+end
 $$;
 comment on function payout.next_settlement_id(text) is 'Null: there is none.';

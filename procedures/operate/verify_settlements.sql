@@ -20,7 +20,7 @@ declare
     v_last text := coalesce(p_to, payout.last_settlement_id());
     v_to text;
     v_rows bigint;
-    v_found bigint := 0;
+    v_found bigint := 0::bigint;
 begin
     while v_from <= v_last loop
         v_to := coalesce((
