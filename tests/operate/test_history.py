@@ -114,8 +114,10 @@ def read_by(engine: Engine, statement: str) -> int:
     db = engine.db
     with db.transaction(force_rollback=True):
         engine.plan_as_for_many_rows()
-        # Of so few rows the planner would read all, and join them by hash.
+        # Of so few rows the planner would read all, and join them by hash; to compile such plans
+        # takes a minute on PostgreSQL 15.
         db.execute("set local enable_hashjoin = off; set local enable_mergejoin = off")
+        db.execute("set local jit = off")
         before = engine.rows_read() + value(db, BOOKS_READ)
         db.execute(statement.encode())
         return int(engine.rows_read() + value(db, BOOKS_READ) - before)
@@ -162,7 +164,7 @@ def read_by(engine: Engine, statement: str) -> int:
     "payees are read for the summary",
     "summary_balances",
     "where s.state = 'failed'",
-    "where exists (select from payout_api.balances_as_of('infinity'))",
+    "where (select count(*) from payout_api.balances_as_of('infinity')) > 0",
 )
 @mutant(
     "all transfers are folded for a range",
@@ -194,6 +196,7 @@ def read_by(engine: Engine, statement: str) -> int:
     "coalesce(max(s.last_id) + 1, -9223372036854775808)",
     "least(max(s.last_id), -9223372036854775808)",
 )
+@pytest.mark.timeout(600)
 def test_nothing_that_is_read_often_grows_with_the_history(shared_engine: Engine) -> None:
     read: list[dict[str, int]] = []
     for name in ("early", "late"):
