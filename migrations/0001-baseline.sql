@@ -12288,7 +12288,7 @@ as $$
     ) as c
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_dates.sql 7076a167e647
+-- frozen: procedures/operate/check_dates.sql 2dacc58b3ca9
 create or replace function payout.check_dates()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12298,7 +12298,7 @@ as $$
     select 'every date is one that was decided', count(*) = 0,
         format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
         'find out who moved it; the settlement''s pay_after and the observations say the true one'
-    from payout.transfer_states as s
+    from payout_api.open_transfers as s
     where s.next_attempt_at > clock_timestamp() + interval '1 day'
         and not exists (
             select
@@ -12458,7 +12458,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql 78498718dfdd
+-- frozen: procedures/operate/check_queue.sql aee1c135bb23
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12497,9 +12497,10 @@ as $$
     from payout.transfer_states as s
     where s.lease_until < clock_timestamp() - interval '1 minute'
     union all
-    -- A backlog that flows at its pace has claims under way.
-    select 'due transfers are claimed', count(*) = 0 or exists (
-            select from payout.transfer_states as c where c.lease_until > clock_timestamp()),
+    -- A backlog that flows at its pace has claims under way: the last lease, read by its index.
+    select 'due transfers are claimed', count(*) = 0 or coalesce(
+            (select max(c.lease_until) from payout.transfer_states as c) > clock_timestamp(),
+            false),
         format('%s transfers have been due for over five minutes', count(*)),
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s

@@ -11,7 +11,7 @@ as $$
     select 'every date is one that was decided', count(*) = 0,
         format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
         'find out who moved it; the settlement''s pay_after and the observations say the true one'
-    from payout.transfer_states as s
+    from payout_api.open_transfers as s
     where s.next_attempt_at > clock_timestamp() + interval '1 day'
         and not exists (
             select

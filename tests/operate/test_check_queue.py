@@ -96,8 +96,8 @@ def test_what_is_on_hold_is_named_with_its_reason(engine: Engine) -> None:
 @mutant(
     "a backlog at its pace needs another worker",
     "check_queue",
-    "c.lease_until > clock_timestamp())",
-    "false)",
+    "as c) > clock_timestamp()",
+    "as c) > 'infinity'",
 )
 def test_a_backlog_that_flows_at_its_pace_is_claimed(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")
