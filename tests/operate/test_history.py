@@ -161,12 +161,6 @@ def read_by(engine: Engine, statement: str) -> int:
     "payout.subtotals_at(r.seal_id, null)",
 )
 @mutant(
-    "payees are read for the summary",
-    "summary_balances",
-    "where s.state = 'failed'",
-    "where (select count(*) from payout_api.balances_as_of('infinity')) > 0",
-)
-@mutant(
     "all transfers are folded for a range",
     "newest_facts",
     "        where t.payout_transfer_id between p_from and p_to\n",
