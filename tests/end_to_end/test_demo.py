@@ -112,6 +112,7 @@ def test_the_demo_pays_each_transfer_once_although_a_worker_is_killed(
         "failed: payee account",
         "Made more than once at Stripe, counted by payout_ref: 0",
         "Everything reconciles: ",
+        "the others sent them again under the same keys",
         "none twice, none forgotten.",
         "Why is seller_07 not paid?",
         "transfers that waited are paid to acct_seller_07_b ",

@@ -43,6 +43,7 @@ HELD: Final = """
     where s.state = 'in_flight'
     group by pid
 """
+SESSIONS: Final = "select from pg_stat_activity where application_name ~ %s"
 TAKEN_OVER: Final = """
     select extract(epoch from min(l.claimed_at) - %(died_at)s)::float8 as resumed_after,
         extract(epoch from max(f.observed_at) - %(died_at)s)::float8 as settled_after,
@@ -177,8 +178,15 @@ class Run:
         return f"{row['transfers']} wait for the killed worker's leases to run out, {seconds:.0f} s"
 
     def _kill(self, pid: int) -> None:
+        """Kill a worker, and note the transfers that it held once the server has heard of it.
+
+        The server carries out a report that it had before; what that one settles is held no more.
+        """
         name = self._workers[pid]
         self._stand.processes.kill(name)
+        while self._auditor.execute(SESSIONS, [f"^payout-engine .* {pid}$"]).fetchone():
+            self._stop.check()
+            time.sleep(POLL_SECONDS)
         if row := self._held().get(pid):
             self._crash = Crash(
                 name=name,
