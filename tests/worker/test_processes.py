@@ -188,8 +188,8 @@ def test_a_worker_that_fails_at_its_start_is_started_at_a_bounded_pace(
     family = begin("sys.exit(1)", count=1)
     family.wait_for_starts(3)
     began_at, before = time.monotonic(), len(family.started())
-    family.wait_for_starts(before + 3)
-    assert time.monotonic() - began_at > 2 * 0.4
+    family.wait_for_starts(before + 5)
+    assert time.monotonic() - began_at > 4 * 0.4
     family.parent.terminate()
     assert family.parent.wait() == 1
 
