@@ -4353,7 +4353,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql e61ebcceb852
+-- frozen: procedures/transfers/take_turns.sql 5a1d9cfa5621
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4379,17 +4379,27 @@ begin
     end if;
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
-    first_seconds := (
-        select case
-            when p_kind = 'reads' or t.first_at <= v_now + 5000000
-                then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
-                    ::double precision
-        end
-        from (
-            -- One that is a minute ahead was set by a clock that has since been set back.
-            select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
-            from (select pg_sequence_last_value(v_turns)) as l (at)
-        ) as t (first_at));
+    begin
+        perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        first_seconds := (
+            select case
+                when p_kind = 'reads' or t.first_at <= v_now + 5000000
+                    then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
+                        ::double precision
+            end
+            from (
+                -- One that is a minute ahead was set by a clock that has since been set back.
+                select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
+                from (select pg_sequence_last_value(v_turns)) as l (at)
+            ) as t (first_at));
+        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+    exception
+        -- Whatever ends the statement gives the lock back: a session keeps it otherwise.
+        when operator_intervention or insufficient_resources or object_not_in_prerequisite_state
+            or transaction_rollback or data_exception or system_error or internal_error then
+            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+            raise;
+    end;
     if first_seconds > 0 then
         perform payout.raise_pace(p_kind, p_now);
     end if;

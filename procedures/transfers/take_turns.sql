@@ -1,10 +1,11 @@
 -- take_turns: hand out the next turns of a kind of request, one after the other in time.
 --
--- No call waits for another: the time of the next turn is a sequence, which no rollback takes back.
--- It is read and set in one expression: calls that meet within it, as of workers that are woken
--- together, hand out the same turns, of which Stripe refuses some. Where others have taken the
--- turns of the next five seconds none is handed out to send. A lowered pace grows while its turns
--- are all used (raise_pace).
+-- The time of the next turn is a sequence, which no rollback takes back. It is read and set under a
+-- lock that is given back at once, not at the commit, so that no turn is handed out twice and no
+-- call waits for another one's transaction. Where others have taken the turns of the next five
+-- seconds none is handed out to send. A lowered pace grows while its turns are all used
+-- (raise_pace).
+-- Locks: an advisory lock of the session, for the time of one statement.
 
 create or replace function payout.take_turns(
     p_kind text,
@@ -31,17 +32,27 @@ begin
     end if;
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
-    first_seconds := (
-        select case
-            when p_kind = 'reads' or t.first_at <= v_now + 5000000
-                then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
-                    ::double precision
-        end
-        from (
-            -- One that is a minute ahead was set by a clock that has since been set back.
-            select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
-            from (select pg_sequence_last_value(v_turns)) as l (at)
-        ) as t (first_at));
+    begin
+        perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        first_seconds := (
+            select case
+                when p_kind = 'reads' or t.first_at <= v_now + 5000000
+                    then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
+                        ::double precision
+            end
+            from (
+                -- One that is a minute ahead was set by a clock that has since been set back.
+                select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
+                from (select pg_sequence_last_value(v_turns)) as l (at)
+            ) as t (first_at));
+        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+    exception
+        -- Whatever ends the statement gives the lock back: a session keeps it otherwise.
+        when operator_intervention or insufficient_resources or object_not_in_prerequisite_state
+            or transaction_rollback or data_exception or system_error or internal_error then
+            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+            raise;
+    end;
     if first_seconds > 0 then
         perform payout.raise_pace(p_kind, p_now);
     end if;

@@ -133,8 +133,8 @@ def test_claims_at_once_share_the_turns_of_the_next_seconds(
     ((ahead,),) = shared_engine.db.execute(
         "select extract(epoch from payout.next_turn('sends', %s) - %s)::float8", [began, began]
     ).fetchall()
-    # Claims that meet get the same turns: at worst all workers in each of their four claims.
-    assert handed_out / len(workers) * 0.05 <= ahead
+    # Each has its own turn.
+    assert handed_out * 0.05 <= ahead + 0.001
     assert ahead <= 5 + 11 * 0.05 + 2
 
 
