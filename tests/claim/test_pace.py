@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
 from tests.conftest import Connection
@@ -136,6 +137,25 @@ def test_claims_at_once_share_the_turns_of_the_next_seconds(
     # Each has its own turn.
     assert handed_out * 0.05 <= ahead + 0.001
     assert ahead <= 5 + 11 * 0.05 + 2
+
+
+@mutant(
+    "a failed claim keeps the turns for itself",
+    "take_turns",
+    "            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));\n"
+    "            raise;",
+    "            raise;",
+)
+def test_a_claim_that_fails_holds_up_no_other(engine: Engine) -> None:
+    settle_many(engine, 2)
+    engine.set(sends_per_second=20)
+    engine.db.execute("alter sequence payout.send_turns maxvalue 10")
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange, match=r"^setval: value \d+ is out"):
+        engine.db.execute("select payout.take_turns('sends', 1, payout.clock())")
+    held = "select from pg_locks where locktype = 'advisory' and objsubid = 2"
+    assert engine.db.execute(held).rowcount == 0
+    engine.db.execute("alter sequence payout.send_turns no maxvalue")
+    assert len(engine.claim()) == 2
 
 
 @mutant(
