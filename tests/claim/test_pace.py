@@ -150,7 +150,10 @@ def test_a_claim_that_fails_holds_up_no_other(engine: Engine) -> None:
     settle_many(engine, 2)
     engine.set(sends_per_second=20)
     engine.db.execute("alter sequence payout.send_turns maxvalue 10")
-    with pytest.raises(psycopg.errors.NumericValueOutOfRange, match=r"^setval: value \d+ is out"):
+    with (
+        pytest.raises(psycopg.errors.NumericValueOutOfRange, match=r"^setval: value \d+ is out"),
+        engine.db.transaction(),
+    ):
         engine.db.execute("select payout.take_turns('sends', 1, payout.clock())")
     held = "select from pg_locks where locktype = 'advisory' and objsubid = 2"
     assert engine.db.execute(held).rowcount == 0
