@@ -164,8 +164,9 @@ def read_by(engine: Engine, statement: str) -> int:
 @mutant(
     "payees are read for the summary",
     "summary_balances",
-    "where s.state = 'failed'",
-    "where (select count(*) from payout_api.balances_as_of('infinity')) > 0",
+    "select m.payee_id, m.currency, m.open_minor\n        from payout_api.reversed_money as m",
+    "select b.account, b.currency, b.balance_minor::bigint\n"
+    "        from payout_api.balances_as_of('infinity') as b where b.balance_minor > 0",
 )
 @mutant(
     "all transfers are folded for a range",
