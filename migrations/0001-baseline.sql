@@ -11250,7 +11250,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql 6aa744803eee
+-- frozen: procedures/sweep/mark_held_transfers.sql e814bb5d1f61
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -11265,7 +11265,7 @@ begin
     if v_scopes = '{}' then
         return 0;
     end if;
-    for v_round in 1 .. 5 loop
+    for v_round in 1 .. 10 loop
         with due as materialized (
             select s.payout_transfer_id, s.window_begins_at,
                 s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
@@ -11274,7 +11274,7 @@ begin
                 and s.hold_id is null
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
             order by s.next_attempt_at
-            limit 1000
+            limit 500
         ), held as materialized (
             select t.payout_transfer_id, h.hold_id
             from due as d
@@ -11313,7 +11313,7 @@ begin
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
         v_all_marked := v_all_marked + v_marked;
-        exit when v_marked < 500;
+        exit when v_marked < 250;
     end loop;
     return v_all_marked;
 end

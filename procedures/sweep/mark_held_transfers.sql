@@ -20,7 +20,7 @@ begin
     if v_scopes = '{}' then
         return 0;
     end if;
-    for v_round in 1 .. 5 loop
+    for v_round in 1 .. 10 loop
         with due as materialized (
             select s.payout_transfer_id, s.window_begins_at,
                 s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
@@ -29,7 +29,7 @@ begin
                 and s.hold_id is null
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
             order by s.next_attempt_at
-            limit 1000
+            limit 500
         ), held as materialized (
             select t.payout_transfer_id, h.hold_id
             from due as d
@@ -68,7 +68,7 @@ begin
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
         v_all_marked := v_all_marked + v_marked;
-        exit when v_marked < 500;
+        exit when v_marked < 250;
     end loop;
     return v_all_marked;
 end
