@@ -6977,7 +6977,7 @@ as $$
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
--- frozen: procedures/report/read_outcome.sql ea44c8a0295a
+-- frozen: procedures/report/read_outcome.sql e28bf185b181
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
 language plpgsql
@@ -6987,6 +6987,7 @@ as $$
 declare
     v_outcome payout.outcome;
     v_error jsonb;
+    v_transfer payout.stripe_transfer;
 begin
     v_outcome.payout_transfer_id := (p_outcome ->> 'payout_transfer_id')::bigint;
     v_outcome.generation := (p_outcome ->> 'generation')::integer;
@@ -7014,9 +7015,17 @@ begin
     v_outcome.error_code := payout.read_text(v_error -> 'code');
     v_outcome.error_message := left(v_error ->> 'message', 500);
     v_outcome.error_param := payout.read_text(v_error -> 'param');
-    -- The fields of a transfer have the same names in both types.
-    return jsonb_populate_record(
-        v_outcome, to_jsonb(payout.read_stripe_transfer(v_outcome.body)));
+    v_transfer := payout.read_stripe_transfer(v_outcome.body);
+    v_outcome.object := v_transfer.object;
+    v_outcome.stripe_transfer_id := v_transfer.stripe_transfer_id;
+    v_outcome.amount_minor := v_transfer.amount_minor;
+    v_outcome.amount_reversed_minor := v_transfer.amount_reversed_minor;
+    v_outcome.currency := v_transfer.currency;
+    v_outcome.destination := v_transfer.destination;
+    v_outcome.is_livemode := v_transfer.is_livemode;
+    v_outcome.payout_ref := v_transfer.payout_ref;
+    v_outcome.payout_engine := v_transfer.payout_engine;
+    return v_outcome;
 end
 $$;
 comment on function payout.read_outcome(jsonb) is
@@ -7258,7 +7267,7 @@ $$;
 comment on function payout.refused_payees(integer, payout.outcome) is
     'The number of payees whose transfers met this error rule within '
     'engine_settings.alarm_window_for, that of the outcome included.';
--- frozen: procedures/report/remaining_facts.sql 2512605f89fd
+-- frozen: procedures/report/remaining_facts.sql d30dbfd65b07
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb
 language plpgsql
@@ -7266,9 +7275,11 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- Not made into jsonb only to be left out.
+    p_outcome.body := null;
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'body', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
+        'http_status', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
         'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;

@@ -13,6 +13,7 @@ as $$
 declare
     v_outcome payout.outcome;
     v_error jsonb;
+    v_transfer payout.stripe_transfer;
 begin
     v_outcome.payout_transfer_id := (p_outcome ->> 'payout_transfer_id')::bigint;
     v_outcome.generation := (p_outcome ->> 'generation')::integer;
@@ -40,9 +41,17 @@ begin
     v_outcome.error_code := payout.read_text(v_error -> 'code');
     v_outcome.error_message := left(v_error ->> 'message', 500);
     v_outcome.error_param := payout.read_text(v_error -> 'param');
-    -- The fields of a transfer have the same names in both types.
-    return jsonb_populate_record(
-        v_outcome, to_jsonb(payout.read_stripe_transfer(v_outcome.body)));
+    v_transfer := payout.read_stripe_transfer(v_outcome.body);
+    v_outcome.object := v_transfer.object;
+    v_outcome.stripe_transfer_id := v_transfer.stripe_transfer_id;
+    v_outcome.amount_minor := v_transfer.amount_minor;
+    v_outcome.amount_reversed_minor := v_transfer.amount_reversed_minor;
+    v_outcome.currency := v_transfer.currency;
+    v_outcome.destination := v_transfer.destination;
+    v_outcome.is_livemode := v_transfer.is_livemode;
+    v_outcome.payout_ref := v_transfer.payout_ref;
+    v_outcome.payout_engine := v_transfer.payout_engine;
+    return v_outcome;
 end
 $$;
 comment on function payout.read_outcome(jsonb) is

@@ -7,9 +7,11 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- Not made into jsonb only to be left out.
+    p_outcome.body := null;
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'body', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
+        'http_status', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
         'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
