@@ -566,9 +566,10 @@ def test_a_refusal_that_came_before_is_unreadable_though_it_names_no_key(status:
     asyncio.run(main())
 
 
-def test_a_secret_in_an_answer_is_struck_out() -> None:
+@pytest.mark.parametrize("underscore", ["_", r"\u005f"])
+def test_a_secret_in_an_answer_is_struck_out(underscore: str) -> None:
     error = {"error": {"message": f"No such key: {CANARY}", "code": CANARY, CANARY: [CANARY]}}
-    body = json.dumps(error).replace("_", r"\u005f").encode()
+    body = json.dumps(error).replace("_", underscore).encode()
     outcome = send_to(http_answer(body, status="401 Unauthorized"))
     assert outcome["body"] == {
         "error": {"message": "No such key: ***", "code": "***", "***": ["***"]}

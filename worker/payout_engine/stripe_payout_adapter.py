@@ -455,7 +455,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
     try:
         if not exchange.is_own:
             raise Unreadable("the answer is one to another request")
-        body: dict[str, Any] = _each_text(_read_body(exchange, failure), redact)
+        body = _without_secrets(_read_body(exchange, failure), exchange.body or b"")
     except (Unreadable, RecursionError) as reason:
         return outcome | {"signal": "unreadable", "detail": _describe(reason)}
     return outcome | {"signal": "response", "body": body}
@@ -492,6 +492,17 @@ def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, A
     if not isinstance(body, dict):
         raise Unreadable("the body is JSON, but not an object")
     return body
+
+
+def _without_secrets(body: dict[str, Any], text: bytes) -> dict[str, Any]:
+    """Return the object of an answer without secrets. Raises RecursionError for one too deep.
+
+    A text without escapes shows what it has, and few brackets are not deep.
+    """
+    shown = text.decode("utf-8", "replace")
+    if redact(shown) == shown and "\\" not in shown and shown.count("{") + shown.count("[") < 100:
+        return body
+    return {redact(name): _each_text(item, redact) for name, item in body.items()}
 
 
 def _describe(error: BaseException | None) -> str:
