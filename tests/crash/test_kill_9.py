@@ -155,6 +155,9 @@ def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
         worker.kill()
         story.check_money()
         latch.open()
+    # Else the last worker may be told that the request of a killed one is under way.
+    sent = len(story.double.sends)
+    story.double.wait_for_requests(sent, where=lambda request: request.status is not None)
     story.let_leases_run_out()
     story.make_due()
     fork_worker()
