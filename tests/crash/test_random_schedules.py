@@ -212,6 +212,7 @@ class Schedule:
 
 @pytest.mark.long
 @pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.proof
 def test_random_faults_pay_no_transfer_twice_and_the_books_agree_with_stripe(
     story: Story, fork_worker: StartWorker
 ) -> None:
