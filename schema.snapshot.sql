@@ -641,7 +641,7 @@ table payout.settlement_lines, owner payout_owner -- The parts of a settlement, 
     constraint settlement_lines_pkey PRIMARY KEY (settlement_id, line_id)
     constraint settlement_lines_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _900_refuse_frozen_insert AFTER INSERT REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN ((CURRENT_USER <> 'payout_owner'::name)) EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen()
+    trigger _900_refuse_frozen_insert AFTER INSERT REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen()
     trigger _901_refuse_frozen_update_from AFTER UPDATE REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen(), always
     trigger _902_refuse_frozen_update_to AFTER UPDATE REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen(), always
     trigger _903_refuse_frozen_delete AFTER DELETE REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen(), always

@@ -2490,7 +2490,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- frozen: sql/tables/settlements.sql 3817279ebc8d
+-- frozen: sql/tables/settlements.sql 39e069720d52
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2603,12 +2603,10 @@ comment on column payout.settlement_lines.source_transaction is
 create trigger _500_refuse_truncate before truncate on payout.settlement_lines
     for each statement execute function payout.tg__refuse_change();
 alter table payout.settlement_lines enable always trigger _500_refuse_truncate;
--- Not for the lines that complete_settlement writes, of a settlement that it has inserted itself.
 create trigger _900_refuse_frozen_insert
     after insert on payout.settlement_lines
     referencing new table as changed
     for each statement
-    when (current_user <> 'payout_owner')
     execute function payout.tg_settlement_lines__refuse_frozen();
 create trigger _901_refuse_frozen_update_from
     after update on payout.settlement_lines

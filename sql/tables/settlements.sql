@@ -118,12 +118,10 @@ comment on column payout.settlement_lines.source_transaction is
 create trigger _500_refuse_truncate before truncate on payout.settlement_lines
     for each statement execute function payout.tg__refuse_change();
 alter table payout.settlement_lines enable always trigger _500_refuse_truncate;
--- Not for the lines that complete_settlement writes, of a settlement that it has inserted itself.
 create trigger _900_refuse_frozen_insert
     after insert on payout.settlement_lines
     referencing new table as changed
     for each statement
-    when (current_user <> 'payout_owner')
     execute function payout.tg_settlement_lines__refuse_frozen();
 create trigger _901_refuse_frozen_update_from
     after update on payout.settlement_lines

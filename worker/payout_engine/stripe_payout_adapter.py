@@ -497,7 +497,7 @@ def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, A
 def _without_secrets(body: dict[str, Any], text: bytes) -> dict[str, Any]:
     """Return the object of an answer without secrets. Raises RecursionError for one too deep.
 
-    A text without escapes shows what it has, and few brackets are not deep.
+    A text without escapes shows its secrets, and few brackets are not deep.
     """
     shown = text.decode("utf-8", "replace")
     if redact(shown) == shown and "\\" not in shown and shown.count("{") + shown.count("[") < 100:
