@@ -7285,7 +7285,7 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 5fd933ad434c
+-- frozen: procedures/report/report_outcomes.sql 64d28423345a
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
 returns table (
     payout_transfer_id bigint,
@@ -7302,6 +7302,7 @@ set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
@@ -9178,7 +9179,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql a40a07fc66a2
+-- frozen: procedures/claim/claim_transfers.sql f5265e91f3c9
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -9208,6 +9209,7 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_material = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_settings payout.engine_settings;

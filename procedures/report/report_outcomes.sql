@@ -22,6 +22,7 @@ set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
