@@ -26,11 +26,12 @@ DIGESTS: Final = " union all ".join(
 FORGOTTEN: Final = """
 select s.payout_transfer_id, s.state, s.reason
 from payout.transfer_states as s
-join payout.payout_transfers as t using (payout_transfer_id)
 cross join payout.engine_settings as e
 where case
-    when s.state = 'scheduled' then s.next_attempt_at is null
-        and exists (select from payout.payee_accounts as a where a.payee_id = t.payee_id)
+    -- A settlement beside the registration of an account sees nothing of it, and looks for it.
+    when s.state = 'scheduled' then s.next_attempt_at is null and not exists (
+        select from payout.account_waits as w
+        where w.payout_transfer_id = s.payout_transfer_id and w.next_look_at is not null)
     when s.state in ('retry_wait', 'unknown') then s.next_attempt_at is null
     when s.state = 'in_flight' then s.lease_until is null
     when s.state = 'parked' then s.next_lookup_at is null
