@@ -9196,7 +9196,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql a40a07fc66a2
+-- frozen: procedures/claim/claim_transfers.sql f806d6754cfd
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -9229,13 +9229,17 @@ set enable_material = off
 as $$
 declare
     v_settings payout.engine_settings;
-    v_now timestamptz := payout.clock();
+    v_now timestamptz;
     v_free integer;
     v_size integer := p_limit;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
+    -- Claims count one after the other where there are caps. What stops a claim, and the hour in
+    -- which it counts, are read after that wait.
+    perform from payout.caps as c order by c.scope, c.currency for update;
+    v_now := payout.clock();
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
     perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
@@ -9623,7 +9627,7 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
--- frozen: procedures/claim/within_caps.sql eb768b1d7923
+-- frozen: procedures/claim/within_caps.sql e4df5fe76f59
 create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
 returns bigint[]
 language plpgsql
@@ -9638,7 +9642,6 @@ begin
     if not exists (select from payout.caps) then
         return p_payout_transfer_ids;
     end if;
-    perform from payout.caps as c order by c.scope, c.currency for update;
 
     for v_transfer in
         select t.*

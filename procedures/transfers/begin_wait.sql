@@ -4,8 +4,8 @@
 -- under their key yet: a key that was used is asked about further. Operators are notified once,
 -- however many transfers wait.
 -- Safe to repeat: a wait that goes on stays as it is.
--- Locks: the wait that is there already, as place_hold does: whoever ends it then sees the transfers
--- that the caller lets wait under it. One that was ended meanwhile is placed anew.
+-- Locks: the wait that is there already, as place_hold does: whoever ends it then sees the
+-- transfers that the caller lets wait under it. One that was ended meanwhile is placed anew.
 
 create or replace function payout.begin_wait(
     p_scope text,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from tests.engine import Engine
 from tests.mutants import mutant
 from tests.schema.refusals import wait_until_blocked
+
+TURNS: Final = "hashtext('payout.take_turns'), hashtext('sends')"
 
 
 @mutant(
@@ -21,14 +24,14 @@ def test_a_claim_freezes_no_request_to_an_account_that_was_changed_meanwhile(
     """The attack: a stolen login of the application redirects a payee while others are claimed."""
     engine = shared_engine
     engine.set(account_change_waits_for="2 days")
-    engine.db.execute("select payout_api.set_cap('engine', 'usd', 'a bound', 1000000)")
+    engine.set(sends_per_second=100)
     robbed, other = engine.settle("seller_1", "seller_2")
-    # Claims wait for each other where there are caps.
-    engine.db.execute("begin; select from payout.caps for update")
+    # As another claim does: turns are taken one after the other.
+    engine.db.execute(f"select pg_advisory_lock({TURNS})")
     claiming = background.submit(engine.claim)
     wait_until_blocked(engine.db, engine.worker, by=claiming)
     engine.app.execute("select payout_api.register_payee('seller_1', 'acct_thief')")
-    engine.db.execute("commit")
+    engine.db.execute(f"select pg_advisory_unlock({TURNS})")
     assert [claim.payout_transfer_id for claim in claiming.result()] == [other]
     progress = engine.progress(robbed)
     assert (progress.state, progress.attempt) == ("scheduled", 0)

@@ -87,7 +87,7 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("504", error(504), UNKNOWN),
     ("524", error(524), UNKNOWN),
     ("424", error(424), UNKNOWN),
-    # What names a refused key beside a failure of Stripe's says nothing of the send.
+    # The code of a refused key beside a failure of Stripe's says nothing of the send.
     ("500 api key expired", error(500, "api_key_expired"), UNKNOWN),
     ("502 platform key expired", error(502, "platform_api_key_expired"), UNKNOWN),
     ("503 test mode only", error(503, "testmode_charges_only"), UNKNOWN),
