@@ -376,7 +376,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 1a8b35451a29
+-- frozen: sql/tables/identity.sql 44ec5033757e
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -425,7 +425,9 @@ create table payout.engine_settings (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
         check (stripe_account_id is null or is_livemode is not null),
-    constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
+    -- A day may have 23 hours, by the time zone of the session.
+    constraint stripe_settles_within_a_day check (
+        extract(hour from indeterminate_for) >= 24 or indeterminate_for >= '25 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
@@ -2913,7 +2915,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql f6bb497c8c75
+-- frozen: sql/data/stripe_error_rules.sql 149d487f76db
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code,
     error_param, is_replayed, should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm,
@@ -2951,19 +2953,19 @@ values
         'absent_at_stripe',
         'Two scans of Stripe''s list, long after the last send, did not find it. A new key is '
         'opened by itself.'),
-    (100, 'response', null, null, null, 'api_key_expired', null, null, null, null,
+    (100, 'response', 400, 499, null, 'api_key_expired', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Start the worker that is on hold again, with a valid key; the others go on.'),
-    (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null, null,
+    (101, 'response', 400, 499, null, 'platform_api_key_expired', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Start the worker that is on hold again, with a valid key; the others go on.'),
-    (102, 'response', null, null, null, 'testmode_charges_only', null, null, null, null,
+    (102, 'response', 400, 499, null, 'testmode_charges_only', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_account_not_live',
         'Activate the platform''s Stripe account, then release the hold on the engine.'),
-    (103, 'response', null, null, null, 'platform_account_required', null, null, null, null,
+    (103, 'response', 400, 499, null, 'platform_account_required', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_account_no_platform',
         'Use the key of the Connect platform, then release the hold on the engine.'),
@@ -3352,7 +3354,7 @@ as $$
 $$;
 comment on function payout.answered_lately() is
     'Answers of the last second, of the newest two thousand observations.';
--- frozen: procedures/transfers/begin_wait.sql f0f22b257187
+-- frozen: procedures/transfers/begin_wait.sql 391aa35ab8dd
 create or replace function payout.begin_wait(
     p_scope text,
     p_subject text,
@@ -3369,34 +3371,37 @@ as $$
 declare
     v_hold_id bigint;
 begin
-    insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
-    values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
-    on conflict do nothing
-    returning hold_id into v_hold_id;
+    loop
+        insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
+        values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
+        on conflict do nothing
+        returning hold_id into v_hold_id;
 
-    if found then
-        insert into payout.operator_actions (action, subject, reason, details)
-        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-            jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
-        if p_notifies then
-            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
-                jsonb_build_object('hold_id', v_hold_id));
+        if found then
+            insert into payout.operator_actions (action, subject, reason, details)
+            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+                jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
+            if p_notifies then
+                perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
+                    jsonb_build_object('hold_id', v_hold_id));
+            end if;
+            exit;
         end if;
-        return v_hold_id;
-    end if;
 
-    return (
-        select h.hold_id
+        select h.hold_id into v_hold_id
         from payout.holds as h
         where h.scope = p_scope
             and h.subject = p_subject
             and h.awaits = p_awaits
-            and h.released_at is null);
+            and h.released_at is null
+        for share;
+        exit when found;
+    end loop;
+    return v_hold_id;
 end
 $$;
 comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
-    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
-    'it ended this moment.';
+    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id.';
 -- frozen: procedures/transfers/booked_states.sql 0425e852ac2f
 create or replace function payout.booked_states(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, place text)
@@ -3478,7 +3483,7 @@ $$;
 comment on function payout.destinations(payout.payout_transfers) is
     'The accounts in the requests of a transfer, under all its keys, and those of its payee; null: '
     'there is none.';
--- frozen: procedures/transfers/end_holds.sql d98b2d502593
+-- frozen: procedures/transfers/end_holds.sql a913e904976b
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
 )
@@ -3491,6 +3496,15 @@ begin
     if p_hold_ids = '{}' then
         return;
     end if;
+    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'no hold is released in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+
     update payout.holds as h
     set released_at = payout.clock(),
         released_by = p_released_by,
@@ -6138,7 +6152,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 2f16c44b1d1e
+-- frozen: procedures/report/act_problem.sql 94ae7e7a202b
 create or replace function payout.act_problem(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6175,6 +6189,8 @@ begin
             when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
         end
         when 'retry' then case
+            when payout.progress_problem(p_state) is not null
+                then 'its row breaks a rule: correct it first (docs/restore.md)'
             when v_state = 'scheduled' and p_state.next_attempt_at is null
                 then 'it goes out by itself when the payee has an account: register_payee'
             when v_state = 'scheduled' and (
@@ -9179,7 +9195,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql f5265e91f3c9
+-- frozen: procedures/claim/claim_transfers.sql 1fc20409b2b9
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -9213,13 +9229,17 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_settings payout.engine_settings;
-    v_now timestamptz := payout.clock();
+    v_now timestamptz;
     v_free integer;
     v_size integer := p_limit;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
+    -- Claims count one after the other where there are caps. What stops a claim, and the hour in
+    -- which it counts, are read after that wait.
+    perform from payout.caps as c order by c.scope, c.currency for update;
+    v_now := payout.clock();
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
     perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
@@ -9368,7 +9388,7 @@ $$;
 comment on function payout.exceeded_cap(payout.payout_transfers, timestamptz) is
     'The wait (scope, subject, reason, end) of a transfer that is over a cap, and whether '
     'operators are notified; no row: it is over none.';
--- frozen: procedures/claim/freeze_requests.sql f6f418f0b7a5
+-- frozen: procedures/claim/freeze_requests.sql 0e7e38adefe0
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -9404,6 +9424,13 @@ begin
         and not exists (
             select from payout.transfer_requests as r
             where r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
+        )
+        and not exists (
+            select from payout.holds as h
+            where h.scope = 'payee'
+                and h.subject = t.payee_id::text
+                and h.awaits = 'account_change'
+                and h.released_at is null
         );
 end
 $$;
@@ -9484,7 +9511,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql ba47897c4cb1
+-- frozen: procedures/claim/open_attempts.sql 895fddfc1fcb
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -9519,8 +9546,11 @@ begin
             window_begins_at = coalesce(s.window_begins_at, s.next_attempt_at),
             wakeup_id = null,
             changed_at = p_now
+        from payout.transfer_requests as r
         where s.payout_transfer_id = any (p_payout_transfer_ids)
-        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
+            and r.payout_transfer_id = s.payout_transfer_id
+            and r.generation = s.generation
+        returning s.*, r.request, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, window_begins_at, claimed_at,
@@ -9531,16 +9561,14 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, c.request,
         extract(epoch from p_settings.lease_for)::double precision,
         extract(epoch from p_settings.http_deadline_for)::double precision,
         v_first + case when v_apart > 0 then v_apart
             * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end,
         extract(epoch from p_now - c.window_begins_at)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    join payout.transfer_requests as r
-        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end
 $$;
 comment on function payout.open_attempts(
@@ -9599,7 +9627,7 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
--- frozen: procedures/claim/within_caps.sql eb768b1d7923
+-- frozen: procedures/claim/within_caps.sql e4df5fe76f59
 create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
 returns bigint[]
 language plpgsql
@@ -9614,7 +9642,6 @@ begin
     if not exists (select from payout.caps) then
         return p_payout_transfer_ids;
     end if;
-    perform from payout.caps as c order by c.scope, c.currency for update;
 
     for v_transfer in
         select t.*
@@ -11448,7 +11475,7 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/probe_waits.sql 74c696c7b866
+-- frozen: procedures/sweep/probe_waits.sql d06b125fe1fd
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
 language plpgsql
@@ -11475,7 +11502,8 @@ begin
         where s.payout_transfer_id = v_hold.probe_transfer_id
             and s.state = 'failed'
             and s.next_attempt_at is not null
-            and s.hold_id is null;
+            and s.hold_id is null
+            and payout.progress_problem(s) is null;
         if not exists (
             select from payout.transfer_states as s
             where s.hold_id = v_hold.hold_id
@@ -14069,7 +14097,7 @@ end
 $$;
 comment on function payout.refuse_without_reason(text, text) is
     'Raises SP314 if the reason is null or blank.';
--- frozen: procedures/operate/release_hold.sql e566319cda3b
+-- frozen: procedures/operate/release_hold.sql 48ca55073ed5
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
 language plpgsql
@@ -14086,15 +14114,6 @@ begin
             using
                 errcode = 'SP313',
                 hint = 'Give the reason why sending is safe again.';
-    end if;
-
-    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
     end if;
 
     -- The operator can have seen these discrepancies at most.

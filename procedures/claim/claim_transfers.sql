@@ -5,6 +5,7 @@
 -- Skips transfers that are on hold, whose send window under their key is over (Stripe may have
 -- forgotten the key), or that Stripe has listed already (the sweep judges them); sets aside those
 -- whose rows contradict each other; lets those wait that are over a cap.
+-- Locks: the caps, before it looks at anything that may stop it; then the transfers.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP405 Stripe's newest
 -- transfers were not compared lately; SP311 limit out of range.
 
@@ -41,13 +42,17 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_settings payout.engine_settings;
-    v_now timestamptz := payout.clock();
+    v_now timestamptz;
     v_free integer;
     v_size integer := p_limit;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
+    -- Claims count one after the other where there are caps. What stops a claim, and the hour in
+    -- which it counts, are read after that wait.
+    perform from payout.caps as c order by c.scope, c.currency for update;
+    v_now := payout.clock();
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
     perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);

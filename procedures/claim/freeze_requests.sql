@@ -2,6 +2,8 @@
 --
 -- The payee's present account is paid; from then on the request under this key does not change. A
 -- payee without one is not paid: the row is refused (23502), and the claim sets it aside.
+-- An account that was changed since the claim chose its transfers is not paid before its wait: this
+-- statement alone reads the account, so it looks for the wait as of the same moment.
 -- Called by: open_attempts; claim_transfers holds the locks of the transfers.
 
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
@@ -39,6 +41,13 @@ begin
         and not exists (
             select from payout.transfer_requests as r
             where r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
+        )
+        and not exists (
+            select from payout.holds as h
+            where h.scope = 'payee'
+                and h.subject = t.payee_id::text
+                and h.awaits = 'account_change'
+                and h.released_at is null
         );
 end
 $$;

@@ -1,7 +1,8 @@
 -- open_attempts: write request, attempt and lease of transfers that a worker is given.
 --
 -- The window for sends under a key begins when the transfer was due for the first of them: a
--- database that went back in time has forgotten a send, but none that came before.
+-- database that went back in time has forgotten a send, but none that came before. A transfer for
+-- which no request was frozen stays as it is.
 -- Called by: claim_transfers, which holds the locks on the progress rows.
 
 create or replace function payout.open_attempts(
@@ -38,8 +39,11 @@ begin
             window_begins_at = coalesce(s.window_begins_at, s.next_attempt_at),
             wakeup_id = null,
             changed_at = p_now
+        from payout.transfer_requests as r
         where s.payout_transfer_id = any (p_payout_transfer_ids)
-        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
+            and r.payout_transfer_id = s.payout_transfer_id
+            and r.generation = s.generation
+        returning s.*, r.request, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, window_begins_at, claimed_at,
@@ -50,16 +54,14 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, c.request,
         extract(epoch from p_settings.lease_for)::double precision,
         extract(epoch from p_settings.http_deadline_for)::double precision,
         v_first + case when v_apart > 0 then v_apart
             * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end,
         extract(epoch from p_now - c.window_begins_at)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    join payout.transfer_requests as r
-        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end
 $$;
 comment on function payout.open_attempts(

@@ -2,8 +2,8 @@
 --
 -- One by one, in the order in which they are due: a small one may pass where a large one waits. A
 -- key that was used before was counted then.
--- Called by: claim_transfers, which holds the locks of the transfers.
--- Locks: the caps, so that one claim at a time counts.
+-- Called by: claim_transfers, which holds the locks of the transfers, and of the caps, so that one
+-- claim at a time counts.
 
 create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
 returns bigint[]
@@ -19,7 +19,6 @@ begin
     if not exists (select from payout.caps) then
         return p_payout_transfer_ids;
     end if;
-    perform from payout.caps as c order by c.scope, c.currency for update;
 
     for v_transfer in
         select t.*

@@ -24,15 +24,6 @@ begin
                 hint = 'Give the reason why sending is safe again.';
     end if;
 
-    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
-
     -- The operator can have seen these discrepancies at most.
     v_known_ids := array(
         select d.discrepancy_id

@@ -36,6 +36,8 @@ begin
             when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
         end
         when 'retry' then case
+            when payout.progress_problem(p_state) is not null
+                then 'its row breaks a rule: correct it first (docs/restore.md)'
             when v_state = 'scheduled' and p_state.next_attempt_at is null
                 then 'it goes out by itself when the payee has an account: register_payee'
             when v_state = 'scheduled' and (

@@ -31,7 +31,8 @@ begin
         where s.payout_transfer_id = v_hold.probe_transfer_id
             and s.state = 'failed'
             and s.next_attempt_at is not null
-            and s.hold_id is null;
+            and s.hold_id is null
+            and payout.progress_problem(s) is null;
         if not exists (
             select from payout.transfer_states as s
             where s.hold_id = v_hold.hold_id

@@ -3,6 +3,7 @@
 -- Called by: release_hold, release_alarm_holds, end_waits and others; all hold the locks on the
 -- holds, for which a sweep that marks transfers waits, or is waited for. A row that breaks a rule
 -- keeps its mark. A failed one that waited is looked up, for its next key.
+-- Raises: SP401 not read committed.
 
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
@@ -16,6 +17,15 @@ begin
     if p_hold_ids = '{}' then
         return;
     end if;
+    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'no hold is released in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+
     update payout.holds as h
     set released_at = payout.clock(),
         released_by = p_released_by,

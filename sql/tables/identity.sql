@@ -51,7 +51,9 @@ create table payout.engine_settings (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
         check (stripe_account_id is null or is_livemode is not null),
-    constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
+    -- A day may have 23 hours, by the time zone of the session.
+    constraint stripe_settles_within_a_day check (
+        extract(hour from indeterminate_for) >= 24 or indeterminate_for >= '25 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),

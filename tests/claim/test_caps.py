@@ -222,7 +222,7 @@ def test_a_key_counts_once_however_often_it_is_sent(engine: Engine) -> None:
 
 @mutant(
     "two claims that count at once",
-    "within_caps",
+    "claim_transfers",
     "order by c.scope, c.currency for update",
     "order by c.scope, c.currency",
 )

@@ -251,6 +251,51 @@ def test_a_parked_row_that_breaks_a_rule_stops_no_other_look_up(shared_engine: E
     write(engine.db, broken, "tries = 0")
 
 
+@mutant(
+    "a sweep that the broken row of a round stops",
+    "probe_waits",
+    "            and payout.progress_problem(s) is null;",
+    ";",
+)
+def test_a_sweep_goes_on_beside_the_broken_row_of_a_round(shared_engine: Engine) -> None:
+    engine = shared_engine
+    broken, other = engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(unfunded(first))
+    engine.db.execute("update payout.holds set goes_on_at = payout.clock()")
+    engine.sweep()
+    write(engine.db, broken, "tries = -1")
+    engine.report(no_answer(second))
+    engine.let_pass("21 hours")
+    assert engine.sweep().transfers_parked == 1
+    assert engine.progress(other).reason == "key_too_old_to_send"
+    write(engine.db, broken, "tries = 1")
+
+
+@mutant(
+    "a retry that one row stops",
+    "act_problem",
+    "payout.progress_problem(p_state) is not null",
+    "false",
+)
+def test_a_retry_of_many_goes_on_beside_a_broken_row(shared_engine: Engine) -> None:
+    engine = shared_engine
+    broken, other = engine.settle("seller_1", "seller_2")
+    engine.report(*(success(claim, amount_minor=1) for claim in engine.claim()))
+    engine.db.execute("update payout.transfer_states set next_lookup_at = null")
+    write(engine.db, broken, "tries = -1")
+    retried = engine.operator.execute(
+        "select payout_transfer_id, result, detail "
+        "from payout_api.retry('the rows were corrected', p_currency => 'usd')"
+    )
+    assert retried.fetchall() == [
+        (broken, "refused", "its row breaks a rule: correct it first (docs/restore.md)"),
+        (other, "done", "was parked"),
+    ]
+    assert [lookup.payout_transfer_id for lookup in engine.claim_lookups()] == [other]
+    write(engine.db, broken, "tries = 0")
+
+
 def test_many_contradictions_stop_the_engine(shared_engine: Engine) -> None:
     """A rule that fires for every row is a fault of the engine's, not of the rows."""
     engine = shared_engine

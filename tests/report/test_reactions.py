@@ -87,6 +87,11 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("504", error(504), UNKNOWN),
     ("524", error(524), UNKNOWN),
     ("424", error(424), UNKNOWN),
+    # The code of a refused key beside a failure of Stripe's says nothing of the send.
+    ("500 api key expired", error(500, "api_key_expired"), UNKNOWN),
+    ("502 platform key expired", error(502, "platform_api_key_expired"), UNKNOWN),
+    ("503 test mode only", error(503, "testmode_charges_only"), UNKNOWN),
+    ("504 no platform", error(504, "platform_account_required"), UNKNOWN),
     # Our own bug: this key was sent with another request.
     ("idempotency error", error(400, None, "idempotency_error"), A_PERSON_MUST_LOOK),
     # No money on the platform.
@@ -204,6 +209,14 @@ def test_the_answers_have_names_of_their_own() -> None:
     "a 500 taken for not executed",
     sql=("update payout.stripe_error_rules set reaction = 'retry' where http_status_from = 500"),
     at="500",
+)
+@mutant(
+    "a code that counts beside any status",
+    sql=(
+        "update payout.stripe_error_rules set http_status_from = null, http_status_to = null "
+        "where error_code = 'api_key_expired'"
+    ),
+    at="500 api key expired",
 )
 @mutant(
     "an idempotency error tried again",

@@ -262,7 +262,10 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"max_alarms": 0},
         {"alarm_window_for": "0"},
     ],
-    ("engine_settings", "stripe_settles_within_a_day"): [{"indeterminate_for": "23:59:59"}],
+    ("engine_settings", "stripe_settles_within_a_day"): [
+        {"indeterminate_for": "23:59:59"},
+        {"indeterminate_for": "1 day"},
+    ],
     ("engine_settings", "scans_are_an_hour_apart"): [{"scans_apart_for": "59 minutes"}],
     ("engine_settings", "approval_limit_is_an_amount"): [{"approval_limit_minor": -1}],
     ("engine_settings", "proposals_live_for_a_while"): [{"proposals_expire_after": "0"}],

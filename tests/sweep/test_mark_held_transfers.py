@@ -144,7 +144,7 @@ def test_a_transfer_that_is_paid_under_a_hold_does_not_stop_the_release(engine: 
 
 @mutant(
     "a release that does not see the marks",
-    "release_hold",
+    "end_holds",
     "current_setting('transaction_isolation') <> 'read committed'",
     "false",
 )
