@@ -3931,7 +3931,7 @@ $$;
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
--- frozen: procedures/transfers/place_hold.sql 120b5de3a32b
+-- frozen: procedures/transfers/place_hold.sql fd3177b26c22
 create or replace function payout.place_hold(
     p_scope text,
     p_subject text,
@@ -3948,6 +3948,18 @@ declare
     v_hold_id bigint;
 begin
     loop
+        perform payout.end_holds(array(
+            select h.hold_id
+            from payout.holds as h
+            where h.scope = p_scope
+                and h.subject is not distinct from p_subject
+                and p_discrepancy_id is null
+                and h.discrepancy_id is null
+                and h.awaits is null
+                and h.expires_at < coalesce(p_until, 'infinity')
+                and h.released_at is null
+            for update), session_user, 'a longer hold takes its place');
+
         insert into payout.holds (scope, subject, reason, discrepancy_id, expires_at)
         values (p_scope, p_subject, p_reason, p_discrepancy_id, p_until)
         on conflict do nothing
@@ -13541,7 +13553,7 @@ comment on function payout_api.explain(bigint, text, text) is
 revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 179ded84efa6
+-- frozen: procedures/operate/hold.sql 9cfe5f86913b
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -13556,6 +13568,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_exists boolean;
+    v_hold_id bigint;
+    v_reason text;
 begin
     if p_scope is null or p_scope not in (
             'engine', 'currency', 'payee', 'settlement', 'transfer')
@@ -13585,7 +13599,16 @@ begin
                 errcode = 'SP310',
                 hint = 'Currencies are written in lower case; look for the exact id.';
     end if;
-    return payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
+
+    v_hold_id := payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
+    select h.reason into strict v_reason from payout.holds as h where h.hold_id = v_hold_id;
+    if v_reason <> p_reason then
+        raise notice 'hold % is there already, for reason %, which stays', v_hold_id,
+            quote_literal(v_reason)
+            using hint = 'Who releases it reads that reason alone: to give both, release it and '
+                'hold anew, in one transaction.';
+    end if;
+    return v_hold_id;
 end
 $$;
 comment on function payout_api.hold(text, text, text, timestamptz) is
@@ -14322,7 +14345,7 @@ revoke execute on function payout_api.retry(
 grant execute on function payout_api.retry(
     text, bigint, text, text, text, text, boolean, boolean
 ) to payout_operator;
--- frozen: procedures/operate/selected_transfers.sql 79fc74c3b541
+-- frozen: procedures/operate/selected_transfers.sql f82f49ab8bea
 create or replace function payout.selected_transfers(
     p_payout_transfer_id bigint,
     p_settlement_id text,
@@ -14337,6 +14360,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_unknown text;
+    v_ids bigint[];
 begin
     if num_nonnulls(p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because) = 0
     then
@@ -14368,7 +14392,7 @@ begin
                 hint = 'Look for the exact id; currencies are written in lower case.';
     end if;
 
-    return array(
+    v_ids := array(
         select t.payout_transfer_id
         from payout.payout_transfers as t
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
@@ -14376,10 +14400,17 @@ begin
             and (p_settlement_id is null or t.settlement_id = p_settlement_id)
             and (p_payee_id is null or t.payee_id = p_payee_id)
             and (p_currency is null or t.currency = p_currency)
-            and (p_because is null or s.reason = p_because)
             and (s.state not in ('paid', 'cancelled', 'settled_outside')
                 or num_nonnulls(p_payout_transfer_id, p_settlement_id) > 0)
         order by t.payout_transfer_id);
+    if p_because is null then
+        return v_ids;
+    end if;
+    return array(
+        select e.payout_transfer_id
+        from payout_api.explained as e
+        where e.payout_transfer_id = any (v_ids) and e.reason = p_because
+        order by e.payout_transfer_id);
 end
 $$;
 comment on function payout.selected_transfers(bigint, text, text, text, text) is

@@ -1,7 +1,8 @@
 -- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
--- Safe to repeat: an open hold of the same scope and subject is returned, and stays as it is.
+-- Safe to repeat: an open hold of the same scope and subject that lasts as long is returned, and
+-- stays as it is, its reason as well, which is told; one that would end sooner gives way.
 -- Raises: SP313 a bad scope, a subject too many or missing, no reason; SP310 unknown subject.
 
 create or replace function payout_api.hold(
@@ -18,6 +19,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_exists boolean;
+    v_hold_id bigint;
+    v_reason text;
 begin
     if p_scope is null or p_scope not in (
             'engine', 'currency', 'payee', 'settlement', 'transfer')
@@ -47,7 +50,16 @@ begin
                 errcode = 'SP310',
                 hint = 'Currencies are written in lower case; look for the exact id.';
     end if;
-    return payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
+
+    v_hold_id := payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
+    select h.reason into strict v_reason from payout.holds as h where h.hold_id = v_hold_id;
+    if v_reason <> p_reason then
+        raise notice 'hold % is there already, for reason %, which stays', v_hold_id,
+            quote_literal(v_reason)
+            using hint = 'Who releases it reads that reason alone: to give both, release it and '
+                'hold anew, in one transaction.';
+    end if;
+    return v_hold_id;
 end
 $$;
 comment on function payout_api.hold(text, text, text, timestamptz) is

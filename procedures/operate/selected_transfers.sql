@@ -1,6 +1,7 @@
 -- selected_transfers: the transfers that an operator names, by any of five marks, joined by "and".
 --
--- By reason code alone, or by currency, only transfers that are not paid are meant.
+-- By reason alone, or by currency, only transfers that are not paid are meant. A reason is what
+-- payout_api.unpaid shows, which may be that of a wait and stand in no row of the transfer.
 -- Raises: SP314 no mark at all; SP310 none of that number, settlement, payee or currency.
 
 create or replace function payout.selected_transfers(
@@ -17,6 +18,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_unknown text;
+    v_ids bigint[];
 begin
     if num_nonnulls(p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because) = 0
     then
@@ -48,7 +50,7 @@ begin
                 hint = 'Look for the exact id; currencies are written in lower case.';
     end if;
 
-    return array(
+    v_ids := array(
         select t.payout_transfer_id
         from payout.payout_transfers as t
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
@@ -56,10 +58,17 @@ begin
             and (p_settlement_id is null or t.settlement_id = p_settlement_id)
             and (p_payee_id is null or t.payee_id = p_payee_id)
             and (p_currency is null or t.currency = p_currency)
-            and (p_because is null or s.reason = p_because)
             and (s.state not in ('paid', 'cancelled', 'settled_outside')
                 or num_nonnulls(p_payout_transfer_id, p_settlement_id) > 0)
         order by t.payout_transfer_id);
+    if p_because is null then
+        return v_ids;
+    end if;
+    return array(
+        select e.payout_transfer_id
+        from payout_api.explained as e
+        where e.payout_transfer_id = any (v_ids) and e.reason = p_because
+        order by e.payout_transfer_id);
 end
 $$;
 comment on function payout.selected_transfers(bigint, text, text, text, text) is

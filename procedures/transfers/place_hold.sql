@@ -1,7 +1,7 @@
 -- place_hold: stop sending for the engine, a worker, a currency, payee, settlement or transfer.
 --
 -- Safe to repeat: a subject that is on hold stays on hold, once for all alarms and once for any
--- other reason.
+-- other reason. A hold that would end sooner gives way: the longer one is meant.
 -- Locks: the hold that is there already, so that it is not released before the caller that
 -- relies on it commits; one that was released meanwhile is placed anew.
 
@@ -21,6 +21,18 @@ declare
     v_hold_id bigint;
 begin
     loop
+        perform payout.end_holds(array(
+            select h.hold_id
+            from payout.holds as h
+            where h.scope = p_scope
+                and h.subject is not distinct from p_subject
+                and p_discrepancy_id is null
+                and h.discrepancy_id is null
+                and h.awaits is null
+                and h.expires_at < coalesce(p_until, 'infinity')
+                and h.released_at is null
+            for update), session_user, 'a longer hold takes its place');
+
         insert into payout.holds (scope, subject, reason, discrepancy_id, expires_at)
         values (p_scope, p_subject, p_reason, p_discrepancy_id, p_until)
         on conflict do nothing

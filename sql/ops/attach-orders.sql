@@ -4,7 +4,8 @@
 --     orders (order_id, currency, state)
 --     order_items (item_id, order_id, seller_id, share_minor)      shares in minor units
 --     sellers (seller_id, stripe_account_id)
--- The triggers run as the login that writes the tables, so these logins are members of payout_app.
+-- The triggers run as the login that writes the tables, so these logins are members of payout_app,
+-- as is the owner: the last statement registers the sellers that are there.
 -- docs/attach.md says what happens when, and how a later edit is corrected.
 
 -- Free items owe nothing to a payee, nor do those of the shop itself, nor does a cancelled order:
@@ -69,7 +70,8 @@ begin
 end
 $$;
 
--- Registers a seller who gets an account, or another one; earnings from before then go out.
+-- Registers a seller who gets an account, or another one; earnings from before then go out. One who
+-- is saved again as they were keeps the account that an operator may have registered since.
 create function register_seller() returns trigger
 language plpgsql set search_path from current as $$
 begin
@@ -105,5 +107,15 @@ create trigger report_again before insert or update or delete on orders
 create trigger report_again before insert or update or delete on order_items
     for each statement execute function report_again();
 
-create trigger register_seller after insert or update on sellers
+create trigger register_seller_added after insert on sellers
     for each row when (new.stripe_account_id <> '') execute function register_seller();
+create trigger register_seller_changed after update on sellers
+    for each row
+    when (new.stripe_account_id <> ''
+        and old.stripe_account_id is distinct from new.stripe_account_id)
+    execute function register_seller();
+
+-- The sellers that are there already.
+select count(payout_api.register_payee(s.seller_id::text, s.stripe_account_id)) as registered
+from sellers as s
+where s.stripe_account_id <> '';

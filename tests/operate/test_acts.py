@@ -306,6 +306,31 @@ def test_what_lacked_funds_goes_out_at_once_after_a_retry(engine: Engine) -> Non
     assert len(engine.claim()) == 2
 
 
+@mutant(
+    "only transfers that bear the reason themselves are meant",
+    "selected_transfers",
+    "e.reason = p_because",
+    "e.reason = p_because and e.state = 'failed'",
+)
+def test_a_reason_means_the_transfers_that_unpaid_shows_it_for(engine: Engine) -> None:
+    """One was declined and three wait with it; a cancel by the reason left the three, unseen."""
+    ids = engine.settle("seller_1", "seller_2", "seller_3", "seller_4")
+    (other,) = engine.settle(settlement_id="set_2", currency="eur")
+    (claim,) = engine.claim(1)
+    engine.report(unfunded(claim))
+
+    shown = engine.db.execute(
+        "select payout_transfer_id from payout_api.unpaid where reason = 'balance_insufficient' "
+        "order by 1"
+    ).fetchall()
+    acts = act(engine, "cancel", because="balance_insufficient")
+
+    assert shown == [(transfer,) for transfer in ids]
+    assert acts == [Act(transfer, "cancelled", "done") for transfer in ids]
+    assert engine.progress(other).state == "scheduled"
+    assert projection_is_right(engine)
+
+
 def test_a_retry_brings_a_wait_to_its_end(engine: Engine) -> None:
     (transfer,) = engine.settle()
     unknown(engine, engine.claim_one())

@@ -73,6 +73,42 @@ def test_an_order_that_is_completed_is_paid(app: Session, db: Session) -> None:
     assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
+def accounts(db: Session) -> list[tuple[str, str]]:
+    return db.execute(
+        "select payee_id::text, stripe_account_id from payout.payee_accounts "
+        "where payee_id ~ '^s' and payee_id !~ '^seller' order by payee_account_id"
+    ).fetchall()
+
+
+def test_sellers_who_are_there_already_are_registered(app: Session, db: Session) -> None:
+    """The shop has them for years; without it all they earn would wait for an account."""
+    app.execute("drop table orders, order_items, sellers cascade")
+    app.execute(
+        "drop function settle_order, report_order, report_again, register_seller, order_lines"
+    )
+    for statement in (ORDERS, ITEMS):
+        app.execute(statement.encode())
+    app.execute("insert into sellers values ('s1', 'acct_s1'), ('s2', null), ('s3', '')")
+
+    app.execute(SCRIPT)
+
+    assert accounts(db) == [("s1", "acct_s1")]
+
+
+def test_a_seller_who_is_saved_again_keeps_the_account_that_an_operator_registered(
+    app: Session, db: Session, act: Callable[[str], Session]
+) -> None:
+    """The attack: the runbook's way out of a wrong account, and then a login of the seller."""
+    app.execute("insert into sellers values ('s1', 'acct_wrong')")
+    act("payout_operator").execute("select payout_api.register_payee('s1', 'acct_right')")
+
+    app.execute("update sellers set stripe_account_id = 'acct_wrong' where seller_id = 's1'")
+    assert accounts(db) == [("s1", "acct_wrong"), ("s1", "acct_right")]
+
+    app.execute("update sellers set stripe_account_id = 'acct_new' where seller_id = 's1'")
+    assert accounts(db)[2:] == [("s1", "acct_new")]
+
+
 @pytest.mark.parametrize("kind", ["bigint", "uuid"])
 def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind: str) -> None:
     ids = {
