@@ -4,6 +4,9 @@
 -- under their key yet: a key that was used is asked about further. Operators are notified once,
 -- however many transfers wait.
 -- Safe to repeat: a wait that goes on stays as it is.
+-- Locks: the wait that is there already, so that it does not end before the caller that marks a
+-- transfer with it commits; where another session has it, which may end it, the caller waits for
+-- nothing: that session may wait for the caller's transfers.
 
 create or replace function payout.begin_wait(
     p_scope text,
@@ -43,9 +46,10 @@ begin
         where h.scope = p_scope
             and h.subject = p_subject
             and h.awaits = p_awaits
-            and h.released_at is null);
+            and h.released_at is null
+        for share skip locked);
 end
 $$;
 comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
     'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
-    'it ended this moment.';
+    'it ends this moment, or may.';
