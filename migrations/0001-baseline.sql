@@ -3354,7 +3354,7 @@ as $$
 $$;
 comment on function payout.answered_lately() is
     'Answers of the last second, of the newest two thousand observations.';
--- frozen: procedures/transfers/begin_wait.sql 391aa35ab8dd
+-- frozen: procedures/transfers/begin_wait.sql 756b2d4b613d
 create or replace function payout.begin_wait(
     p_scope text,
     p_subject text,
@@ -3371,37 +3371,35 @@ as $$
 declare
     v_hold_id bigint;
 begin
-    loop
-        insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
-        values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
-        on conflict do nothing
-        returning hold_id into v_hold_id;
+    insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
+    values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
+    on conflict do nothing
+    returning hold_id into v_hold_id;
 
-        if found then
-            insert into payout.operator_actions (action, subject, reason, details)
-            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-                jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
-            if p_notifies then
-                perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
-                    jsonb_build_object('hold_id', v_hold_id));
-            end if;
-            exit;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+            jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
+        if p_notifies then
+            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
+                jsonb_build_object('hold_id', v_hold_id));
         end if;
+        return v_hold_id;
+    end if;
 
-        select h.hold_id into v_hold_id
+    return (
+        select h.hold_id
         from payout.holds as h
         where h.scope = p_scope
             and h.subject = p_subject
             and h.awaits = p_awaits
             and h.released_at is null
-        for share;
-        exit when found;
-    end loop;
-    return v_hold_id;
+        for share skip locked);
 end
 $$;
 comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
-    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id.';
+    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
+    'it ends this moment, or may.';
 -- frozen: procedures/transfers/booked_states.sql 0425e852ac2f
 create or replace function payout.booked_states(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, place text)
@@ -3428,7 +3426,7 @@ $$;
 comment on function payout.booked_states(bigint, bigint) is
     'For each transfer from p_from to p_to the account, amount in minor units and currency that '
     'its ledger entries leave it at, reversals aside.';
--- frozen: procedures/transfers/change_of_account.sql 96bcf5301d11
+-- frozen: procedures/transfers/change_of_account.sql 60ede6b72532
 create or replace function payout.change_of_account(p_payee_id text)
 returns void
 language plpgsql
@@ -3448,14 +3446,18 @@ begin
         and h.released_at is null;
 
     if v_waits_for > '0' then
-        perform payout.begin_wait(
-            'payee', p_payee_id, 'account_was_changed', 'account_change', null, false);
-        update payout.holds as h
-        set goes_on_at = payout.clock() + v_waits_for
-        where h.scope = 'payee'
-            and h.subject = p_payee_id
-            and h.awaits = 'account_change'
-            and h.released_at is null;
+        -- The wait of the change before may end between the two.
+        loop
+            perform payout.begin_wait(
+                'payee', p_payee_id, 'account_was_changed', 'account_change', null, false);
+            update payout.holds as h
+            set goes_on_at = payout.clock() + v_waits_for
+            where h.scope = 'payee'
+                and h.subject = p_payee_id
+                and h.awaits = 'account_change'
+                and h.released_at is null;
+            exit when found;
+        end loop;
     end if;
 end
 $$;
@@ -7341,7 +7343,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/slow_down.sql 5144fa5eed36
+-- frozen: procedures/report/slow_down.sql 936cb9b8942d
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7366,6 +7368,8 @@ begin
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
             payout.clock() + payout.next_round(v_refusal.awaits, 0),
             v_refusal.awaits = 'funds');
+        -- Beside the end of the wait it is tried again as if there were none.
+        continue when v_hold_id is null;
         update payout.transfer_states as s
         set hold_id = v_hold_id,
             next_lookup_at = null
@@ -13999,7 +14003,7 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
--- frozen: procedures/operate/previewed_acts.sql 88a300e5cea5
+-- frozen: procedures/operate/previewed_acts.sql b1bd0e3a7227
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
 )
@@ -14030,6 +14034,8 @@ as $$
             when 'stale' then j.reason
             when 'ok' then coalesce(
                 c.problem, 'becomes ' || nullif(j.to_state, s.state::text), 'goes on now')
+                || case when p_details ? 'takes_two' then ', once another person approves'
+                else '' end
         end
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
@@ -14208,7 +14214,7 @@ end
 $$;
 comment on function payout.release_or_propose(payout.holds, text) is
     'Returns the hold as it is then: it stays until another person approves.';
--- frozen: procedures/operate/repay.sql 589a612de78b
+-- frozen: procedures/operate/repay.sql e86460f0c616
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -14221,12 +14227,14 @@ as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
     v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_takes_two boolean := v_owed.amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e);
 begin
     if p_preview is true then
+        v_owed.detail := v_owed.detail || case when v_takes_two
+            then ', once another person approves' else '' end;
         return query select v_owed.*;
-    elsif v_owed.amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e
-    ) then
+    elsif v_takes_two then
         return query
         select * from payout.proposed_acts(v_ids, payout.propose(
             'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
@@ -14293,7 +14301,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
--- frozen: procedures/operate/retry.sql 7e16770b0cbf
+-- frozen: procedures/operate/retry.sql ad90a8cbbecc
 create or replace function payout_api.retry(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -14322,11 +14330,17 @@ declare
             and (p_force or s.reason = 'absence_awaits_approval')
         order by s.payout_transfer_id);
 begin
-    if v_for_two <> '{}' and p_preview is not true and coalesce(btrim(p_reason), '') <> '' then
-        return query
-        select * from payout.proposed_acts(v_for_two, payout.propose(
-            v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
-            jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
+    if v_for_two <> '{}' and coalesce(btrim(p_reason), '') <> '' then
+        if p_preview is true then
+            return query
+            select * from payout.act(case when p_force then 'give_up' else 'retry' end, v_for_two,
+                p_reason, true, '{"takes_two": true}');
+        else
+            return query
+            select * from payout.proposed_acts(v_for_two, payout.propose(
+                v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
+                jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
+        end if;
         v_ids := array(
             select i from unnest(v_ids) as i where i <> all (v_for_two) order by i);
     end if;
@@ -14470,7 +14484,7 @@ comment on function payout_api.set_cap(text, text, text, bigint, integer) is
 revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;
--- frozen: procedures/operate/settle_outside.sql a8c7d518df2c
+-- frozen: procedures/operate/settle_outside.sql adf43011ae2f
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
     p_reference text,
@@ -14497,12 +14511,15 @@ begin
                 hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
     end if;
     select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
-    if p_preview is not true and v_act.result = 'preview'
+    if v_act.result = 'preview'
         and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
     then
+        v_details := v_details || '{"takes_two": true}';
+    end if;
+    if p_preview is not true and v_details ? 'takes_two' then
         return query
         select * from payout.proposed_acts(v_ids, payout.propose(
-            'settle_outside', p_payout_transfer_id::text, p_reason, v_details));
+            'settle_outside', p_payout_transfer_id::text, p_reason, v_details - 'takes_two'));
     else
         return query
         select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);
@@ -14897,7 +14914,7 @@ end
 $$;
 comment on function payout.warn_of_former_accounts(payout.holds) is
     'WARNING with their number, if the hold has a payee, settlement or transfer for its subject.';
--- frozen: procedures/operate/write_off.sql 12cf88e184dd
+-- frozen: procedures/operate/write_off.sql 4f0446658af3
 create or replace function payout_api.write_off(
     p_payee_id text,
     p_currency text,
@@ -14916,10 +14933,16 @@ declare
         select a
         from payout.close_reversed(
             'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
+    v_takes_two boolean := p_amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e);
 begin
     if p_preview is true then
-        return query select * from unnest(v_acts);
-    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
+        return query
+        select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor,
+            a.currency, a.state, a.result, a.detail || case when v_takes_two
+            then ', once another person approves' else '' end
+        from unnest(v_acts) as a;
+    elsif v_takes_two then
         return query
         select * from payout.proposed_acts(
             array(select a.payout_transfer_id from unnest(v_acts) as a),

@@ -34,6 +34,8 @@ as $$
             when 'stale' then j.reason
             when 'ok' then coalesce(
                 c.problem, 'becomes ' || nullif(j.to_state, s.state::text), 'goes on now')
+                || case when p_details ? 'takes_two' then ', once another person approves'
+                else '' end
         end
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id

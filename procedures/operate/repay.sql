@@ -17,12 +17,14 @@ as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
     v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_takes_two boolean := v_owed.amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e);
 begin
     if p_preview is true then
+        v_owed.detail := v_owed.detail || case when v_takes_two
+            then ', once another person approves' else '' end;
         return query select v_owed.*;
-    elsif v_owed.amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e
-    ) then
+    elsif v_takes_two then
         return query
         select * from payout.proposed_acts(v_ids, payout.propose(
             'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(

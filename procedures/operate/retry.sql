@@ -35,11 +35,17 @@ declare
             and (p_force or s.reason = 'absence_awaits_approval')
         order by s.payout_transfer_id);
 begin
-    if v_for_two <> '{}' and p_preview is not true and coalesce(btrim(p_reason), '') <> '' then
-        return query
-        select * from payout.proposed_acts(v_for_two, payout.propose(
-            v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
-            jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
+    if v_for_two <> '{}' and coalesce(btrim(p_reason), '') <> '' then
+        if p_preview is true then
+            return query
+            select * from payout.act(case when p_force then 'give_up' else 'retry' end, v_for_two,
+                p_reason, true, '{"takes_two": true}');
+        else
+            return query
+            select * from payout.proposed_acts(v_for_two, payout.propose(
+                v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
+                jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
+        end if;
         v_ids := array(
             select i from unnest(v_ids) as i where i <> all (v_for_two) order by i);
     end if;

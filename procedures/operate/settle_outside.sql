@@ -31,12 +31,15 @@ begin
                 hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
     end if;
     select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
-    if p_preview is not true and v_act.result = 'preview'
+    if v_act.result = 'preview'
         and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
     then
+        v_details := v_details || '{"takes_two": true}';
+    end if;
+    if p_preview is not true and v_details ? 'takes_two' then
         return query
         select * from payout.proposed_acts(v_ids, payout.propose(
-            'settle_outside', p_payout_transfer_id::text, p_reason, v_details));
+            'settle_outside', p_payout_transfer_id::text, p_reason, v_details - 'takes_two'));
     else
         return query
         select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);

@@ -4,7 +4,7 @@
 -- account that takes no transfers yet, lets the currency, or the payee, wait: the transfer that was
 -- declined, and all that were not sent yet.
 -- Called by: take_outcomes, once the outcomes are stored.
--- Locks: new waits; the pace of sends.
+-- Locks: the waits; the pace of sends.
 
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
@@ -30,6 +30,8 @@ begin
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
             payout.clock() + payout.next_round(v_refusal.awaits, 0),
             v_refusal.awaits = 'funds');
+        -- Beside the end of the wait it is tried again as if there were none.
+        continue when v_hold_id is null;
         update payout.transfer_states as s
         set hold_id = v_hold_id,
             next_lookup_at = null

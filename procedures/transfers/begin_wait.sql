@@ -4,8 +4,9 @@
 -- under their key yet: a key that was used is asked about further. Operators are notified once,
 -- however many transfers wait.
 -- Safe to repeat: a wait that goes on stays as it is.
--- Locks: the wait that is there already, as place_hold does: whoever ends it then sees the
--- transfers that the caller lets wait under it. One that was ended meanwhile is placed anew.
+-- Locks: the wait that is there already, so that it does not end before the caller that marks a
+-- transfer with it commits; where another session has it, which may end it, the caller waits for
+-- nothing: that session may wait for the caller's transfers.
 
 create or replace function payout.begin_wait(
     p_scope text,
@@ -23,34 +24,32 @@ as $$
 declare
     v_hold_id bigint;
 begin
-    loop
-        insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
-        values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
-        on conflict do nothing
-        returning hold_id into v_hold_id;
+    insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
+    values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
+    on conflict do nothing
+    returning hold_id into v_hold_id;
 
-        if found then
-            insert into payout.operator_actions (action, subject, reason, details)
-            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-                jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
-            if p_notifies then
-                perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
-                    jsonb_build_object('hold_id', v_hold_id));
-            end if;
-            exit;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+            jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
+        if p_notifies then
+            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
+                jsonb_build_object('hold_id', v_hold_id));
         end if;
+        return v_hold_id;
+    end if;
 
-        select h.hold_id into v_hold_id
+    return (
+        select h.hold_id
         from payout.holds as h
         where h.scope = p_scope
             and h.subject = p_subject
             and h.awaits = p_awaits
             and h.released_at is null
-        for share;
-        exit when found;
-    end loop;
-    return v_hold_id;
+        for share skip locked);
 end
 $$;
 comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
-    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id.';
+    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
+    'it ends this moment, or may.';

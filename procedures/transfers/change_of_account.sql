@@ -26,14 +26,18 @@ begin
         and h.released_at is null;
 
     if v_waits_for > '0' then
-        perform payout.begin_wait(
-            'payee', p_payee_id, 'account_was_changed', 'account_change', null, false);
-        update payout.holds as h
-        set goes_on_at = payout.clock() + v_waits_for
-        where h.scope = 'payee'
-            and h.subject = p_payee_id
-            and h.awaits = 'account_change'
-            and h.released_at is null;
+        -- The wait of the change before may end between the two.
+        loop
+            perform payout.begin_wait(
+                'payee', p_payee_id, 'account_was_changed', 'account_change', null, false);
+            update payout.holds as h
+            set goes_on_at = payout.clock() + v_waits_for
+            where h.scope = 'payee'
+                and h.subject = p_payee_id
+                and h.awaits = 'account_change'
+                and h.released_at is null;
+            exit when found;
+        end loop;
     end if;
 end
 $$;

@@ -277,6 +277,30 @@ def test_an_order_that_cannot_be_paid_is_not_completed(shop: Shop, books: Books,
     assert books.transfers(order) == [(str(ada), 700, "usd", None)]
 
 
+def test_a_seller_whose_account_no_trigger_saw_is_found_and_registered(
+    shop: Shop, books: Books, ada: int
+) -> None:
+    newcomer, unpaid = shop.seller(None), shop.seller(None)
+    shop.save(shop.order((newcomer, 700), (unpaid, 5)), state="completed")
+    books.db.execute("set session_replication_role = replica")
+    books.db.execute(
+        "update shop.sellers set stripe_account_id = 'acct_' || seller_id "
+        "where seller_id in (%s, %s)",
+        [newcomer, ada],
+    )
+    books.db.execute("reset session_replication_role")
+
+    with psycopg.connect(books.uri, autocommit=True) as app:
+        for found in (1, 0):
+            assert app.execute(part("unregistered").encode()).rowcount == found
+
+    registered = books.db.execute(
+        "select stripe_account_id from payout.payee_accounts where payee_id = any (%s) order by 1",
+        [[str(newcomer), str(unpaid), str(ada)]],
+    )
+    assert registered.fetchall() == [(f"acct_{newcomer}",), ("acct_ada",)]
+
+
 def test_an_order_that_was_completed_before_its_items_is_found_and_settled(
     shop: Shop, books: Books, ada: int, bob: int
 ) -> None:

@@ -623,6 +623,41 @@ def test_marks_are_joined_by_and(engine: Engine) -> None:
     ]
 
 
+@mutant(
+    "a preview that hides the other person",
+    "previewed_acts",
+    "then ', once another person approves'",
+    "then ''",
+)
+def test_a_preview_says_that_another_person_has_to_approve(engine: Engine) -> None:
+    """The attack: a preview promised the end of a large debt, and the act only proposed it."""
+    (large,) = engine.settle(amount_minor=LARGE)
+    call = "select detail from payout_api.settle_outside(%s, 'wire 77', 'paid', p_preview => true)"
+    assert engine.operator.execute(call, [large]).fetchall() == [
+        ("becomes settled_outside, once another person approves",)
+    ]
+    assert outside(engine, large)[0].result == "proposed"
+    assert engine.db.execute("select details - 'verb' from payout_api.proposals").fetchall() == [
+        ({"reference": "wire 77", "payout_transfer_ids": [large]},)
+    ]
+
+    unknown(engine, engine.claim_one())
+    act(engine, "park", payout_transfer_id=large)
+    call = "select detail from payout_api.retry('why', %s, p_force => true, p_preview => true)"
+    assert engine.operator.execute(call, [large]).fetchall() == [
+        ("becomes failed, once another person approves",)
+    ]
+
+
+def test_one_that_is_held_first_is_settled_outside(engine: Engine) -> None:
+    """A proposal stops nothing: the runbook has it held before it is paid in another way."""
+    (transfer,) = engine.settle()
+    engine.hold("transfer", str(transfer))
+    engine.sweep()
+    assert outside(engine, transfer) == [Act(transfer, "settled_outside", "done")]
+    assert projection_is_right(engine)
+
+
 def test_a_preview_changes_nothing(engine: Engine) -> None:
     first, second = engine.settle("seller_1", "seller_2")
     before = engine.db.execute(ROWS).fetchall()

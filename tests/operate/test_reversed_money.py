@@ -156,8 +156,8 @@ def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None
 @mutant(
     "a large amount repaid by one person",
     "repay",
-    "elsif v_owed.amount_minor > (",
-    "elsif null > (",
+    "elsif v_takes_two then",
+    "elsif false then",
 )
 def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -172,8 +172,8 @@ def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
 @mutant(
     "a large amount written off by one person",
     "write_off",
-    "elsif p_amount_minor > (",
-    "elsif null > (",
+    "elsif v_takes_two then",
+    "elsif false then",
 )
 def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -249,6 +249,18 @@ def test_a_reversal_that_is_booked_beside_a_write_off_waits_for_nobody_and_stays
         reverse(engine, transfer, 100, number=2)
     engine.operator.execute("commit")
     assert reversed_of(engine, transfer) == [(500, 400, 100)]
+
+
+def test_a_preview_of_much_says_that_another_person_has_to_approve(
+    engine: Engine, transfer: int
+) -> None:
+    engine.set(approval_limit_minor=399)
+    for call in (
+        "select detail from payout_api.write_off('seller_1', 'usd', 400, 'why', true)",
+        f"select detail from payout_api.repay({transfer}, 'why', true)",
+    ):
+        ((detail,),) = engine.operator.execute(call.encode()).fetchall()
+        assert detail == "4.00 of 4.00 reversed, once another person approves"
 
 
 def test_a_preview_books_nothing(engine: Engine, transfer: int) -> None:

@@ -27,7 +27,7 @@ def marked(engine: Engine) -> list[bool | None]:
     return [is_open for (is_open,) in engine.db.execute(MARKED)]
 
 
-@mutant("a wait that ends beside the report", "begin_wait", "is null\n        for share", "is null")
+@mutant("a wait that ends beside the report", "begin_wait", "is null\n        for share skip locked", "is null")
 @pytest.mark.parametrize("end", [RELEASE, RETRY], ids=["release", "retry"])
 def test_the_end_of_a_wait_waits_for_a_decline_that_is_being_reported(
     shared_engine: Engine,
@@ -50,21 +50,20 @@ def test_the_end_of_a_wait_waits_for_a_decline_that_is_being_reported(
     assert len(engine.claim_lookups()) == 2
 
 
-def test_a_decline_beside_the_end_of_its_wait_begins_another(
-    shared_engine: Engine, background: ThreadPoolExecutor
-) -> None:
+def test_a_decline_beside_the_end_of_its_wait_waits_for_nobody(shared_engine: Engine) -> None:
+    """It is looked for and tried again as if there were no wait."""
     engine = shared_engine
     engine.settle("seller_1", "seller_2")
     first, second = engine.claim()
     engine.report(unfunded(first))
     # As a sweep does: it ends the wait after it has locked it.
     engine.db.execute("begin; select from payout.holds for update")
-    reporting = background.submit(engine.report, unfunded(second))
-    wait_until_blocked(engine.db, engine.worker, by=reporting)
+    engine.report(unfunded(second))
     engine.end_waits()
     engine.db.execute("commit")
-    reporting.result()
-    assert marked(engine) == [None, True]
+    assert marked(engine) == [None, None]
+    engine.sweep()
+    assert len(engine.claim_lookups()) == 2
 
 
 @mutant(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
 import pytest
 
-from tests.conftest import compare_newest
+from tests.conftest import Connection, compare_newest
 from tests.engine import Claim, Engine, Outcome, no_answer, outcome, success, unfunded
 from tests.engine import refusal_by_stripe as refused
 from tests.mutants import mutant
+from tests.schema.refusals import wait_until_blocked
 
 
 def incapable(claim: Claim) -> Outcome:
@@ -249,10 +251,10 @@ def test_funds_that_an_operator_knows_of_end_the_wait_at_once(engine: Engine) ->
     assert retried(engine, "p_currency => 'eur'") == []
     assert len(waits(engine)) == 1
     preview = retried(engine, "p_because => 'balance_insufficient', p_preview => true")
-    assert preview == [("preview", "goes on now")]
+    assert preview == [("preview", "goes on now")] * 2
     assert len(waits(engine)) == 1
     done = retried(engine, "p_because => 'balance_insufficient'")
-    assert done == [("done", "was failed")]
+    assert done == [("done", "was failed"), ("done", "was scheduled")]
     assert waits(engine) == []
     assert len(engine.claim()) == 1
     assert len(engine.claim_lookups()) == 1
@@ -487,6 +489,91 @@ def test_a_changed_account_waits_and_the_first_one_does_not(engine: Engine) -> N
     engine.sweep()
     engine.look_up()
     assert engine.claim_one().request["destination"] == "acct_third"
+
+
+def tried_again(engine: Engine) -> list[int]:
+    """Return those that are claimed within hours, with looks that find nothing."""
+    for _ in range(3):
+        engine.sweep()
+        engine.show_nothing()
+        engine.let_pass("1 hour")
+    engine.sweep()
+    compare_newest(engine.db)
+    return [claim.payout_transfer_id for claim in engine.claim()]
+
+
+@mutant(
+    "a wait that ends beside a decline which joins it",
+    "begin_wait",
+    "for share skip locked",
+    "",
+)
+def test_a_wait_does_not_end_before_a_decline_that_joins_it(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The attack: funds were added meanwhile; the transfer bore an ended wait, and was forgotten.
+
+    The engine said that it would be tried again, and no sweep or retry did.
+    """
+    engine, operator = shared_engine, connect("payout_operator")
+    transfers = engine.settle("seller_1", "seller_2")
+    one, other = engine.claim(2)
+    engine.report(unfunded(one))
+    with engine.worker.transaction():
+        engine.report(unfunded(other))
+        retry = background.submit(
+            operator.execute,
+            "select payout_api.retry('topped up', p_payout_transfer_id => %s)",
+            [transfers[0]],
+        )
+        wait_until_blocked(engine.db, operator, by=retry)
+    retry.result()
+
+    assert waits(engine) == []
+    assert tried_again(engine) == transfers
+
+
+def test_a_decline_joins_no_wait_that_another_session_is_about_to_end(
+    shared_engine: Engine,
+) -> None:
+    engine = shared_engine
+    transfers = engine.settle("seller_1", "seller_2")
+    one, other = engine.claim(2)
+    engine.report(unfunded(one))
+    with engine.db.transaction():
+        engine.db.execute("select from payout.holds for update")
+        assert engine.report_one(unfunded(other)) == ("ok", "failed")
+        engine.db.execute("select payout.end_holds(array[1], 'a test', 'funds were added')")
+
+    assert tried_again(engine) == transfers
+
+
+@mutant(
+    "a change of account that takes a wait which just ends for its own",
+    "change_of_account",
+    "exit when found;",
+    "exit;",
+)
+def test_a_change_of_account_beside_the_end_of_the_wait_of_the_former_one_waits(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The attack: the account is changed once more as the sweep has the ended wait in its hands."""
+    engine, app = shared_engine, connect("payout_app")
+    engine.set(account_change_waits_for="2 days")
+    engine.settle()
+    app.execute("select payout_api.register_payee('seller_1', 'acct_b')")
+    engine.let_pass("3 days")
+    with engine.db.transaction():
+        engine.db.execute("select from payout.holds where awaits = 'account_change' for update")
+        change = background.submit(
+            app.execute, "select payout_api.register_payee('seller_1', 'acct_c')"
+        )
+        wait_until_blocked(engine.db, app, by=change)
+        engine.db.execute("select payout.end_waits(payout.clock())")
+    change.result()
+
+    assert waits(engine) == [("payee", "seller_1", "account_change", 0)]
+    assert engine.claim() == []
 
 
 def test_a_transfer_that_was_let_through_waits_when_the_account_changes(engine: Engine) -> None:
