@@ -1,4 +1,8 @@
 -- do_proposed: do a proposed act, now that another person has approved it.
+--
+-- Called by: approve. A proposal about transfers is about the sends and alarms of its time: nobody
+-- has proposed it for later ones.
+-- Locks: the transfers. Raises: SP402 one was sent again meanwhile, or has another alarm.
 
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
@@ -11,6 +15,18 @@ declare
         select i::bigint
         from jsonb_array_elements_text(p_proposal.details -> 'payout_transfer_ids') as i);
 begin
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids)
+    order by s.payout_transfer_id
+    for update;
+    if not p_proposal.details @> payout.known_of_transfers(v_ids) then
+        raise exception 'proposal %: another send or alarm came meanwhile',
+            p_proposal.operator_action_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout_api.unpaid, then have it proposed again.';
+    end if;
+
     case p_proposal.details ->> 'verb'
         when 'adopt_database' then
             perform payout.adopt(
