@@ -11920,7 +11920,7 @@ $$;
 comment on function payout.adopt(text, boolean, boolean) is
     'Adopts the database under its present identity once a comparison that began within the last '
     'hour has finished, or without one; a preview returns null where it could be done.';
--- frozen: procedures/operate/adopt_database.sql 601d74cb2bdc
+-- frozen: procedures/operate/adopt_database.sql e54e437153a3
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
@@ -11935,7 +11935,9 @@ declare
 begin
     if v_adoption is null then
         perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
-            'without_reconcile', p_without_reconcile is true));
+            'without_reconcile', p_without_reconcile is true,
+            'problem', payout.identity_problem(),
+            'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)));
     end if;
     return v_adoption;
 end
@@ -13103,7 +13105,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
     'transfer. A preview changes nothing.';
--- frozen: procedures/operate/do_proposed.sql 620d422a0b0d
+-- frozen: procedures/operate/do_proposed.sql db961ec8e98a
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -13119,12 +13121,18 @@ begin
     where s.payout_transfer_id = any (v_ids)
     order by s.payout_transfer_id
     for update;
-    if not p_proposal.details @> payout.known_of_transfers(v_ids) then
-        raise exception 'proposal %: another send or alarm came meanwhile',
+    if not p_proposal.details @> payout.known_of_transfers(v_ids)
+        or (p_proposal.details ->> 'verb' = 'adopt_database'
+            and payout.identity_problem() is not null
+            and not p_proposal.details @> jsonb_build_object(
+                'problem', payout.identity_problem(),
+                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)))
+    then
+        raise exception 'proposal %: another send, alarm or stop came meanwhile',
             p_proposal.operator_action_id
             using
                 errcode = 'SP402',
-                hint = 'Look at payout_api.unpaid, then have it proposed again.';
+                hint = 'Look at payout_api.unpaid and doctor(), then have it proposed again.';
     end if;
 
     case p_proposal.details ->> 'verb'

@@ -472,7 +472,7 @@ def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
     ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
     approve = "select payout_api.approve(%s, 'as agreed')"
     assert refusal(engine.approver, approve, [proposal]) == Refusal(
-        "SP402", f"proposal {proposal}: another send or alarm came meanwhile"
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
     )
     assert engine.progress(transfer).reason == "stripe_may_execute_later"
     act(engine, "retry", payout_transfer_id=transfer, force=True)
@@ -501,7 +501,7 @@ def test_nobody_approves_to_settle_outside_after_stripe_has_shown_a_transfer(
     ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
     approve = "select payout_api.approve(%s, 'sent it')"
     assert refusal(engine.approver, approve, [proposal]) == Refusal(
-        "SP402", f"proposal {proposal}: another send or alarm came meanwhile"
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
     )
     assert engine.progress(transfer).state == "failed"
 
