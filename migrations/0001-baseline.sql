@@ -11936,7 +11936,7 @@ $$;
 comment on function payout.adopt(text, boolean, boolean) is
     'Adopts the database under its present identity once a comparison that began within the last '
     'hour has finished, or without one; a preview returns null where it could be done.';
--- frozen: procedures/operate/adopt_database.sql 601d74cb2bdc
+-- frozen: procedures/operate/adopt_database.sql e54e437153a3
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
@@ -11951,7 +11951,9 @@ declare
 begin
     if v_adoption is null then
         perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
-            'without_reconcile', p_without_reconcile is true));
+            'without_reconcile', p_without_reconcile is true,
+            'problem', payout.identity_problem(),
+            'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)));
     end if;
     return v_adoption;
 end
@@ -13119,7 +13121,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
     'transfer. A preview changes nothing.';
--- frozen: procedures/operate/do_proposed.sql 95a184912919
+-- frozen: procedures/operate/do_proposed.sql db961ec8e98a
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -13131,6 +13133,24 @@ declare
         select i::bigint
         from jsonb_array_elements_text(p_proposal.details -> 'payout_transfer_ids') as i);
 begin
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids)
+    order by s.payout_transfer_id
+    for update;
+    if not p_proposal.details @> payout.known_of_transfers(v_ids)
+        or (p_proposal.details ->> 'verb' = 'adopt_database'
+            and payout.identity_problem() is not null
+            and not p_proposal.details @> jsonb_build_object(
+                'problem', payout.identity_problem(),
+                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)))
+    then
+        raise exception 'proposal %: another send, alarm or stop came meanwhile',
+            p_proposal.operator_action_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout_api.unpaid and doctor(), then have it proposed again.';
+    end if;
+
     case p_proposal.details ->> 'verb'
         when 'adopt_database' then
             perform payout.adopt(
@@ -13620,6 +13640,30 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
+-- frozen: procedures/operate/known_of_transfers.sql 4d86de11a0e4
+create or replace function payout.known_of_transfers(p_payout_transfer_ids bigint[])
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when p_payout_transfer_ids = '{}' then '{}'
+        else jsonb_build_object(
+            'attempts', (
+                select jsonb_agg(s.attempt order by s.payout_transfer_id)
+                from payout.transfer_states as s
+                where s.payout_transfer_id = any (p_payout_transfer_ids)),
+            'newest_discrepancy_id', (
+                select max(d.discrepancy_id)
+                from payout.discrepancies as d
+                where d.payout_transfer_id = any (p_payout_transfer_ids)))
+    end
+$$;
+comment on function payout.known_of_transfers(bigint[]) is
+    'The attempts of the transfers, in the order of their numbers, and the id of their newest '
+    'discrepancy, as an object; an empty one for none.';
+revoke execute on function payout.known_of_transfers(bigint[]) from public;
 -- frozen: procedures/operate/last_settlement_id.sql 9f19b3ecf0c6
 create or replace function payout.last_settlement_id()
 returns text
@@ -14048,7 +14092,7 @@ as $$
 $$;
 comment on function payout.previewed_acts(text, bigint[], jsonb) is
     'One row for each transfer, with result preview, already or refused.';
--- frozen: procedures/operate/propose.sql 8d1cb498ac1a
+-- frozen: procedures/operate/propose.sql fc864b661be1
 create or replace function payout.propose(
     p_verb text, p_subject text, p_reason text, p_details jsonb
 )
@@ -14058,7 +14102,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_details jsonb := p_details || jsonb_build_object('verb', p_verb);
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
+        || payout.known_of_transfers(array(
+            select i::bigint
+            from jsonb_array_elements_text(p_details -> 'payout_transfer_ids') as i));
     v_proposal payout.operator_actions;
 begin
     select a.* into v_proposal

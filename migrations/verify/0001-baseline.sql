@@ -370,6 +370,7 @@ select 'payout_api.seen_at_stripe'::regclass;
 select 'payout_api.explained'::regclass;
 select 'payout_api.explain(bigint, text, text)'::regprocedure;
 select 'payout_api.hold(text, text, text, timestamptz)'::regprocedure;
+select 'payout.known_of_transfers(bigint[])'::regprocedure;
 select 'payout.last_settlement_id()'::regprocedure;
 select 'payout_api.major_units(numeric, text)'::regprocedure;
 select 'payout_api.measure(text)'::regprocedure;

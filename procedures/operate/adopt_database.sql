@@ -19,7 +19,9 @@ declare
 begin
     if v_adoption is null then
         perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
-            'without_reconcile', p_without_reconcile is true));
+            'without_reconcile', p_without_reconcile is true,
+            'problem', payout.identity_problem(),
+            'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)));
     end if;
     return v_adoption;
 end

@@ -3,7 +3,7 @@
 -- Called by: approver. It is judged as things stand now, as if it were asked for now.
 -- Safe to repeat: asked again, it does nothing and returns no rows.
 -- Raises: SP310 no such proposal; SP314 no reason, one's own proposal, or one that has expired;
--- SP410 (adopt) the comparison is too old by now.
+-- SP402 (do_proposed); SP410 (adopt) the comparison is too old by now.
 
 create or replace function payout_api.approve(p_action_id bigint, p_reason text)
 returns setof payout.act_result

@@ -1,4 +1,9 @@
 -- do_proposed: do a proposed act, now that another person has approved it.
+--
+-- Called by: approve. A proposal about transfers is about the sends and alarms of its time, one to
+-- adopt the database about the reason for which claims were stopped then: nobody has proposed it
+-- for later ones.
+-- Locks: the transfers. Raises: SP402 another send, alarm or stop came meanwhile.
 
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
@@ -11,6 +16,24 @@ declare
         select i::bigint
         from jsonb_array_elements_text(p_proposal.details -> 'payout_transfer_ids') as i);
 begin
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids)
+    order by s.payout_transfer_id
+    for update;
+    if not p_proposal.details @> payout.known_of_transfers(v_ids)
+        or (p_proposal.details ->> 'verb' = 'adopt_database'
+            and payout.identity_problem() is not null
+            and not p_proposal.details @> jsonb_build_object(
+                'problem', payout.identity_problem(),
+                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)))
+    then
+        raise exception 'proposal %: another send, alarm or stop came meanwhile',
+            p_proposal.operator_action_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout_api.unpaid and doctor(), then have it proposed again.';
+    end if;
+
     case p_proposal.details ->> 'verb'
         when 'adopt_database' then
             perform payout.adopt(

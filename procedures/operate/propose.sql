@@ -11,7 +11,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_details jsonb := p_details || jsonb_build_object('verb', p_verb);
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
+        || payout.known_of_transfers(array(
+            select i::bigint
+            from jsonb_array_elements_text(p_details -> 'payout_transfer_ids') as i));
     v_proposal payout.operator_actions;
 begin
     select a.* into v_proposal

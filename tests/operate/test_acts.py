@@ -475,6 +475,63 @@ def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: En
 
 
 @mutant(
+    "a proposal that outlives its key",
+    "do_proposed",
+    "not p_proposal.details @> payout.known_of_transfers(v_ids)",
+    "false",
+)
+def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
+    """The attack: Stripe may execute the second key later, and a third one would be opened."""
+    (transfer,) = engine.settle()
+    in_use = {"http_status": 409, "error_code": "idempotency_key_in_use"}
+    engine.report(outcome(engine.claim_one(), "response", **in_use))
+    act(engine, "park", payout_transfer_id=transfer)
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    for _ in range(2):
+        engine.let_pass("2 hours")
+        engine.make_lookups_due()
+        engine.look_up()
+    assert engine.sweep().transfers_reopened == 1, "it was proved absent"
+    later = {"http_status": 400, "error_code": "approval_required"}
+    engine.report(outcome(engine.claim_one(), "response", **later))
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    approve = "select payout_api.approve(%s, 'as agreed')"
+    assert refusal(engine.approver, approve, [proposal]) == Refusal(
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
+    )
+    assert engine.progress(transfer).reason == "stripe_may_execute_later"
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    ((again,),) = engine.db.execute(
+        "select max(action_id) from payout_api.proposals where action_id > %s", [proposal]
+    ).fetchall()
+    engine.approver.execute(approve, [again])
+    assert engine.progress(transfer).state == "failed"
+
+
+@mutant(
+    "a proposal that outlives an alarm",
+    "known_of_transfers",
+    "where d.payout_transfer_id = any",
+    "where null = any",
+)
+def test_nobody_approves_to_settle_outside_after_stripe_has_shown_a_transfer(
+    engine: Engine,
+) -> None:
+    """The attack: the person who approves sends the wire, and the payee has the money twice."""
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    claim = engine.claim_one()
+    engine.report(no_such_account(claim))
+    assert outside(engine, transfer) == [Act(transfer, "failed", "proposed")]
+    engine.report(success(claim))
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    approve = "select payout_api.approve(%s, 'sent it')"
+    assert refusal(engine.approver, approve, [proposal]) == Refusal(
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
+    )
+    assert engine.progress(transfer).state == "failed"
+
+
+@mutant(
     "a new key as soon as two people gave the old one up",
     "evidence_for_new_key",
     "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",

@@ -213,3 +213,30 @@ def test_no_role_writes_an_adoption_past_the_function(
     refused = refusal(visit(role), "insert into payout.adoptions (reason) values ('mine')")
     assert refused is not None
     assert refused.sqlstate == "42501"
+
+
+@mutant(
+    "a proposal that outlives the reason for which claims stopped",
+    "do_proposed",
+    "payout.identity_problem() is not null",
+    "false",
+)
+def test_a_proposal_adopts_no_database_that_was_stopped_since(
+    acted_engine: Engine,
+) -> None:
+    """The attack: two people proposed the same, one was approved, and then Stripe showed more."""
+    engine = acted_engine
+    adopted_elsewhere(engine.db, "timeline_id")
+    engine.db.execute(OPEN_WITHOUT)
+    proposals = "select max(action_id) from payout_api.proposals"
+    ((left,),) = engine.db.execute(proposals).fetchall()
+    engine.operator.execute(OPEN_WITHOUT)
+    ((approved,),) = engine.db.execute(proposals).fetchall()
+    approve = "select payout_api.approve(%s, 'as said')"
+    engine.approver.execute(approve, [approved])
+    assert identity_problem(engine.db) is None
+    engine.db.execute("select payout.stop_claims('database_went_back', 'it went back', null)")
+    assert refusal(engine.approver, approve, [left]) == Refusal(
+        "SP402", f"proposal {left}: another send, alarm or stop came meanwhile"
+    )
+    assert identity_problem(engine.db) == "Claims were stopped: it went back."

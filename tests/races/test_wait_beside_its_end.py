@@ -27,7 +27,12 @@ def marked(engine: Engine) -> list[bool | None]:
     return [is_open for (is_open,) in engine.db.execute(MARKED)]
 
 
-@mutant("a wait that ends beside the report", "begin_wait", "is null\n        for share skip locked", "is null")
+@mutant(
+    "a wait that ends beside the report",
+    "begin_wait",
+    "is null\n        for share skip locked",
+    "is null",
+)
 @pytest.mark.parametrize("end", [RELEASE, RETRY], ids=["release", "retry"])
 def test_the_end_of_a_wait_waits_for_a_decline_that_is_being_reported(
     shared_engine: Engine,
