@@ -23,9 +23,12 @@ from payout_engine.errors import hide
 logger = logging.getLogger(__name__)
 
 STRIPE_API_BASE = "https://api.stripe.com"
-ENVIRONMENT = """\
+DATABASE = """\
 settings, from the environment:
   DATABASE_URL              libpq URI of the database; or DATABASE_URL_FILE, a file that holds it
+"""
+ENVIRONMENT = f"""\
+{DATABASE}\
   STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
   STRIPE_API_BASE           another address than https://api.stripe.com
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
@@ -168,7 +171,7 @@ def database_url(environment: Mapping[str, str]) -> str:
 
 
 def _why_malformed(url: str) -> str:
-    """Say what libpq does not take, with no part of the URL that may be of a password."""
+    """Say which part libpq does not take, with no part of the URL that may be of a password."""
     scheme, separator, rest = url.partition("://")
     if url[0] in "'\"`":
         return "it stands in quotation marks; take them away"
