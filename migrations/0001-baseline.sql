@@ -12994,7 +12994,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 2b0776b865f9
+-- frozen: procedures/operate/close_reversed.sql be9b2f74012a
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -13045,7 +13045,7 @@ begin
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
-            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'null'), p_currency,
+            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'the'), p_currency,
             p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
