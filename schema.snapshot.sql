@@ -311,7 +311,7 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     attempt_drain_for interval not null default '00:15:00'::interval -- The time after its lease for which an attempt without a report still counts as open.
     max_tries integer not null default 50 -- Counted tries under one key before the transfer is parked.
     max_generations integer not null default 30 -- Keys that one transfer may ever use.
-    largest_claim integer not null default 1000 -- Most transfers that one claim hands out.
+    largest_claim integer not null default 1000 -- Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.
     transfers_per_wakeup integer not null default 100 -- The number of transfers for one wake-up job, so that several workers share a settlement.
     queue_wakeup_again_after interval not null default '00:00:05'::interval -- A transfer that is due for longer than this without a waiting wake-up job gets another.
     is_livemode boolean -- The Stripe mode that answers must have; null: not fixed yet.
@@ -330,9 +330,10 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     constraint approval_limit_is_an_amount CHECK ((approval_limit_minor >= 0))
     constraint attempts_drain_between_two_scans CHECK (((lease_for + attempt_drain_for) < scans_apart_for))
     constraint attempts_drain_for_a_quarter_of_an_hour CHECK (((attempt_drain_for >= '00:15:00'::interval) AND (attempt_drain_for >= http_deadline_for)))
-    constraint bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_wakeup > 0) AND (queue_wakeup_again_after >= '00:00:00'::interval) AND (max_alarms > 0) AND (alarm_window_for > '00:00:00'::interval)))
+    constraint bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (transfers_per_wakeup > 0) AND (queue_wakeup_again_after >= '00:00:00'::interval) AND (max_alarms > 0) AND (alarm_window_for > '00:00:00'::interval)))
     constraint comparison_counts_for_a_while CHECK ((comparison_counts_for >= '00:15:00'::interval))
     constraint installation_id_has_32_digits CHECK ((installation_id ~ '^[0-9a-f]{32}$'::text))
+    constraint largest_claim_serves_every_worker CHECK ((largest_claim >= 1000))
     constraint last_send_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND ((((comparison_counts_for + send_window_for) + lease_for) + attempt_drain_for) < '24:00:00'::interval)))
     constraint lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for)))
     constraint paces_can_be_kept CHECK (((LEAST(sends_per_second, reads_per_second) >= 0.1) AND (GREATEST(sends_per_second, reads_per_second) <= 10000.0)))
@@ -1200,7 +1201,7 @@ function payout.check_transactions() returns TABLE(check_name text, is_ok boolea
 function payout.check_upkeep() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a44d7ba6dd8 -- Part of payout_api.doctor().
 function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, which goes on within a transaction.
 function payout.clock_differs(p_stripe_now timestamp with time zone) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bbf0b7de85c8 -- True when the clock is more than five minutes from the time at Stripe; false if that is not known.
-function payout.close_reversed(p_verb text, p_payee_id text, p_currency text, p_amount_minor bigint, p_payout_transfer_id bigint, p_reason text, p_preview boolean) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 72a841517081 -- Books p_amount_minor, of one transfer if given, as write_off entries; one row for each transfer. A preview changes nothing.
+function payout.close_reversed(p_verb text, p_payee_id text, p_currency text, p_amount_minor bigint, p_payout_transfer_id bigint, p_reason text, p_preview boolean) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e19d0c11a638 -- Books p_amount_minor, of one transfer if given, as write_off entries; one row for each transfer. A preview changes nothing.
 function payout.compare_listed_transfers(p_seen payout.stripe_transfer[], p_metadata jsonb) returns payout.discrepancy[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ff410b5131f -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. Their metadata are given by id, as objects.
 function payout.continue_list(p_kind text, p_worker text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8396b37dde15 -- Returns the one open read of the kind; abandons one that no longer counts.
 function payout.control_totals_at(p_times timestamp with time zone[]) returns TABLE(at timestamp with time zone, account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ffcb1b317c7 -- For each time: debits and credits of each general account and currency in minor units, and how many, of the entries whose transaction had begun by then; payable is that of all payees.

@@ -376,7 +376,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 44ec5033757e
+-- frozen: sql/tables/identity.sql d2bae334504c
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -418,9 +418,11 @@ create table payout.engine_settings (
     constraint attempts_drain_between_two_scans check (
         lease_for + attempt_drain_for < scans_apart_for),
     constraint bounds_are_positive check (
-        max_tries > 0 and max_generations > 0 and largest_claim > 0
+        max_tries > 0 and max_generations > 0
         and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
         and max_alarms > 0 and alarm_window_for > '0'),
+    -- A larger claim is refused: with less, workers that ask as they may would claim nothing.
+    constraint largest_claim_serves_every_worker check (largest_claim >= 1000),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -461,7 +463,7 @@ comment on column payout.engine_settings.max_tries is
     'Counted tries under one key before the transfer is parked.';
 comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
 comment on column payout.engine_settings.largest_claim is
-    'Most transfers that one claim hands out.';
+    'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
 comment on column payout.engine_settings.transfers_per_wakeup is
     'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is
@@ -13040,7 +13042,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 2b0776b865f9
+-- frozen: procedures/operate/close_reversed.sql be9b2f74012a
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -13091,7 +13093,7 @@ begin
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
-            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'null'), p_currency,
+            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'the'), p_currency,
             p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',

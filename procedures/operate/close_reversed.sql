@@ -54,7 +54,7 @@ begin
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
-            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'null'), p_currency,
+            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'the'), p_currency,
             p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',

@@ -44,9 +44,11 @@ create table payout.engine_settings (
     constraint attempts_drain_between_two_scans check (
         lease_for + attempt_drain_for < scans_apart_for),
     constraint bounds_are_positive check (
-        max_tries > 0 and max_generations > 0 and largest_claim > 0
+        max_tries > 0 and max_generations > 0
         and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
         and max_alarms > 0 and alarm_window_for > '0'),
+    -- A larger claim is refused: with less, workers that ask as they may would claim nothing.
+    constraint largest_claim_serves_every_worker check (largest_claim >= 1000),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -87,7 +89,7 @@ comment on column payout.engine_settings.max_tries is
     'Counted tries under one key before the transfer is parked.';
 comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
 comment on column payout.engine_settings.largest_claim is
-    'Most transfers that one claim hands out.';
+    'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
 comment on column payout.engine_settings.transfers_per_wakeup is
     'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is

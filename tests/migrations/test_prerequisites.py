@@ -228,6 +228,27 @@ def test_a_second_owner_installs_beside_the_roles_of_the_first(
             connection.execute("drop role second")
 
 
+def test_a_login_of_a_part_is_not_told_to_take_the_rights_of_the_owner(
+    shop: Callable[..., str],
+    managed: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was "grant payout_owner to" the worker."""
+    monkeypatch.setenv("DATABASE_URL", shop())
+    assert cli.main([*Migrate]) == 0
+    with psycopg.connect(managed.uri("shop"), autocommit=True) as connection:
+        connection.execute("create role part login in role payout_worker")
+        capsys.readouterr()
+        try:
+            assert refused(managed.uri("shop", user="part"), monkeypatch, capsys) == (
+                "the login part cannot act as payout_owner: run this as the owner of the "
+                "database shop"
+            )
+        finally:
+            connection.execute("drop role part")
+
+
 def test_a_dump_of_the_schema_alone_is_refused_with_the_way_out(
     shop: Callable[..., str],
     managed: EmbeddedPostgres,

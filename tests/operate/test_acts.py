@@ -694,9 +694,9 @@ def test_a_preview_says_that_another_person_has_to_approve(engine: Engine) -> No
         ("becomes settled_outside, once another person approves",)
     ]
     assert outside(engine, large)[0].result == "proposed"
-    assert engine.db.execute("select details - 'verb' from payout_api.proposals").fetchall() == [
-        ({"reference": "wire 77", "payout_transfer_ids": [large]},)
-    ]
+    assert engine.db.execute(
+        "select details - '{verb,attempts,newest_discrepancy_id}'::text[] from payout_api.proposals"
+    ).fetchall() == [({"reference": "wire 77", "payout_transfer_ids": [large]},)]
 
     unknown(engine, engine.claim_one())
     act(engine, "park", payout_transfer_id=large)

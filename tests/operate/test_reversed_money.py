@@ -108,7 +108,7 @@ def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> Non
     assert row[4:8] == (400, "usd", "scheduled", "done")
     assert refusal(engine.db, REPAY, [transfer, "once more"]) == Refusal(
         "SP314",
-        "cannot repay null usd of seller_1, of whom 0 reversed are owed, for reason 'once more'",
+        "cannot repay the usd of seller_1, of whom 0 reversed are owed, for reason 'once more'",
     )
     claim = engine.claim_one()
     assert (claim.payout_transfer_id, claim.request["amount"]) == (again, 400)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from psycopg import sql
 
+from payout_engine.settings import LARGEST_CLAIM
 from tests.conftest import Connection
 from tests.mutants import mutant
 from tests.schema import rows
@@ -256,11 +257,14 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("engine_settings", "bounds_are_positive"): [
         {"max_tries": 0},
         {"max_generations": 0},
-        {"largest_claim": 0},
         {"transfers_per_wakeup": 0},
         {"queue_wakeup_again_after": "-1 second"},
         {"max_alarms": 0},
         {"alarm_window_for": "0"},
+    ],
+    ("engine_settings", "largest_claim_serves_every_worker"): [
+        {"largest_claim": LARGEST_CLAIM - 1},
+        {"largest_claim": 0},
     ],
     ("engine_settings", "stripe_settles_within_a_day"): [
         {"indeterminate_for": "23:59:59"},

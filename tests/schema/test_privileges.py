@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 from tests.acting import Session
-from tests.conftest import Connection, Server
+from tests.conftest import ROOT, Connection, Server
 from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
@@ -51,6 +52,26 @@ def granted(db: Connection) -> set[tuple[str, str, str, str | None]]:
         """
     )
     return set(found)
+
+
+def test_the_page_names_the_functions_that_each_role_may_call(db: Connection) -> None:
+    page = (ROOT / "docs/iteration-05.md").read_text(encoding="utf-8")
+    told = {
+        role: set(re.findall("`([a-z_]+)`", may))
+        for role, may in re.findall(r"^\| `(payout_[a-z]+)` \| (.*) \|$", page, re.MULTILINE)
+    }
+    told["payout_operator"] |= told["payout_auditor"]
+    for role in ROLES[1:]:
+        found = db.execute(
+            """
+            select p.proname::text, has_function_privilege(%s, p.oid, 'execute')
+            from pg_proc as p
+            where p.pronamespace = 'payout_api'::regnamespace
+            """,
+            [role],
+        ).fetchall()
+        told_functions = {name for name, _ in found if name in told[role]}
+        assert told_functions == {name for name, may in found if may}, role
 
 
 def test_the_group_roles_cannot_log_in_and_have_no_powers(db: Connection) -> None:

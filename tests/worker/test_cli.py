@@ -620,6 +620,23 @@ def test_a_login_without_the_rights_of_a_command_is_told_the_grant(
     )
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", ["reconcile", "execute 1"])
+def test_a_database_that_takes_no_writes_is_told_in_a_sentence(
+    command: str, db: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was followed by the whole statement, and by warnings of the connection pool."""
+    name = db.info.dbname
+    db.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+    ended = run(command)
+    assert re.fullmatch(
+        r"(ERROR reading [^\n]*\n)*payout-engine: cannot execute [A-Z ]+ in a read-only "
+        r"transaction: payout-engine doctor says why the database takes no writes\n",
+        ended.stderr,
+    )
+    assert ended.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -630,6 +647,7 @@ def test_a_login_without_the_rights_of_a_command_is_told_the_grant(
         (["execute", str(1 << 63)], "JOB_ID: the number of a payout job, which complete_"),
         (["execute"], "the following arguments are required: JOB_ID"),
         (["export", "ledger"], "the following arguments are required: --from, --to"),
+        (["export", "--from", "2026-11-01", "--to", "2026-12-01"], "are required: ledger"),
         (["export", "cash"], "invalid choice: 'cash'"),
         ([*EXPORT, "--format", "xls"], "invalid choice: 'xls'"),
     ],
@@ -643,9 +661,18 @@ def test_a_wrong_command_is_explained(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["migrate", "worker", "doctor", "reconcile", "execute", "report", "export"]
-)
+@pytest.mark.parametrize("command", ["migrate", "report", "export", "files", "demo"])
+def test_help_names_no_setting_that_the_command_does_not_read(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    told = capsys.readouterr().out
+    assert "STRIPE_API_KEY" not in told
+    assert ("DATABASE_URL_FILE" in told) == (command not in ("files", "demo"))
+
+
+@pytest.mark.parametrize("command", ["worker", "doctor", "reconcile", "execute"])
 def test_help_names_every_setting_that_is_read(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,15 @@ def test_an_error_is_logged_without_the_values_of_the_call(connection: Connectio
     )
 
 
+def test_a_person_is_told_an_error_without_the_statements_around_it(
+    connection: Connection,
+) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute("do $$ begin raise 'no %', 1 using detail = 'D', hint = 'H'; end $$")
+    assert "CONTEXT" in str(caught.value)
+    assert errors.sentence(caught.value) == "no 1. D. H"
+
+
 def test_an_error_without_a_message_of_the_server_is_logged_with_its_cause() -> None:
     error = psycopg.OperationalError(f"no route with {CANARY}")
     error.__cause__ = KeyError("x")

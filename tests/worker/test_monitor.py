@@ -204,8 +204,8 @@ def test_a_port_that_is_taken_ends_the_worker_with_a_sentence(
         worker = start(port)
         assert worker.wait() == 2
     assert re.fullmatch(
-        rf"payout-engine: --http 127\.0\.0\.1:{port} cannot be had: .*; give another port, or end "
-        "the process that has it\n",
+        rf"payout-engine: --http 127\.0\.0\.1:{port} cannot be had: .*; give an address of this "
+        "machine and a port that is free\n",
         worker.log(),
     )
 

@@ -144,6 +144,7 @@ def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> No
             "PAYOUT_RECONCILE_MINUTES must be a whole number from 0 to 9999",
         ),
         ({"PAYOUT_MAX_IN_FLIGHT": "1.5"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
+        ({"PAYOUT_CLAIM_LIMIT": "1001"}, "must be a whole number from 1 to 1000"),
         ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
     ],
 )

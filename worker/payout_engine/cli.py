@@ -29,7 +29,7 @@ from payout_engine.app import run_until_stopped
 from payout_engine.database import connection_string, inspect_database, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
-from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
+from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, sentence
 from payout_engine.migrate import bring_to_date
 from payout_engine.output import (
     UNWRITABLE,
@@ -45,6 +45,7 @@ from payout_engine.report import page
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import (
+    DATABASE,
     ENVIRONMENT,
     Settings,
     SettingsError,
@@ -58,6 +59,7 @@ logger = logging.getLogger(__name__)
 
 INDENT: Final = " " * 11
 MOST_PROCESSES: Final = 64
+JOB_ID: Final = "the number of a payout job, which complete_settlement returns"
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
     SettingsError,
@@ -109,7 +111,7 @@ def worker(options: argparse.Namespace) -> int:
     except EXPECTED as error:
         if options.log_format == "text":
             raise
-        logger.critical("%s", _sentence(error), extra={"event": "refused"})
+        logger.critical("%s", sentence(error), extra={"event": "refused"})
         code = 2
     except Exception:
         logger.critical("the worker ends by a fault", exc_info=True, extra={"event": "fault"})
@@ -286,10 +288,6 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join((redact(str(error)) or type(error).__name__).split())
-
-
 def _number_of_processes(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
         raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST_PROCESSES}")
@@ -300,9 +298,7 @@ def _number_of_processes(text: str) -> int:
 
 def _job_id(text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or not 0 < int(text) < 1 << 63:
-        raise argparse.ArgumentTypeError(
-            "the number of a payout job, which complete_settlement returns"
-        )
+        raise argparse.ArgumentTypeError(JOB_ID)
     return int(text)
 
 
@@ -315,21 +311,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=told_version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def add(
+        run: Callable[[argparse.Namespace], int], settings: str = ENVIRONMENT
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(
             run.__name__,
             help=run.__doc__,
             description=run.__doc__,
-            epilog=ENVIRONMENT,
+            epilog=settings,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=run)
         return command
 
-    add(migrate)
+    add(migrate, DATABASE)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     worker_options = add(worker).add_argument
-    worker_options("--log-level", choices=levels, default="INFO")
+    worker_options("--log-level", choices=levels, default="INFO", help="the least that is logged")
     worker_options("--log-format", choices=logs.FORMATS, default="text", help="text, or JSON lines")
     worker_options(
         "--http",
@@ -349,27 +347,31 @@ def main(arguments: list[str] | None = None) -> int:
         help="exit with code 1 for warnings too (default: failure)",
     )
     add(reconcile)
-    to_file = "instead of standard output, which is also -"
-    add(report).add_argument("--output", metavar="FILE", help=to_file)
-    exported = add(export)
-    exported.add_argument("book", choices=["ledger"])
+    to_file = "the file to write; without it, or with -, standard output"
+    add(report, DATABASE).add_argument("--output", metavar="FILE", help=to_file)
+    exported = add(export, DATABASE)
+    exported.add_argument("book", metavar="ledger", choices=["ledger"], help="all its entries")
     for option, name, told in (
         ("--from", "begin", "the first day, as 2026-01-31"),
         ("--to", "end", "the day after the last one: it is left out"),
     ):
         exported.add_argument(option, dest=name, metavar="DATE", required=True, help=told)
-    exported.add_argument("--format", choices=["csv", "jsonl"], default="csv")
+    exported.add_argument(
+        "--format", choices=["csv", "jsonl"], default="csv", help="CSV, or JSON lines"
+    )
     exported.add_argument("--output", metavar="FILE", help=to_file)
-    add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
-    add(files)
-    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=_job_id)
+    add(demo, "").add_argument(
+        "--keep", action="store_true", help="leave it running, to look around"
+    )
+    add(files, "")
+    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=_job_id, help=JOB_ID)
     options = parser.parse_args(arguments)
     logs.start_plain()  # the worker goes on with a log of its own
     try:
         code: int = options.run(options)
         sys.stdout.flush()
     except EXPECTED as error:
-        print("payout-engine:", _sentence(error), file=sys.stderr)
+        print("payout-engine:", sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -73,7 +73,8 @@ BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
 }
 BY_CODE: dict[str, type[PayoutError]] = {"SP405": NotCompared, "SP406": OtherRelease}
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
-TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
+READ_ONLY = "25006"
+TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", READ_ONLY)
 # statement_timeout and lock_timeout.
 TIMEOUT = ("57014", "55P03")
 # The values themselves are refused; sending them again cannot help.
@@ -128,6 +129,15 @@ def one_line(error: BaseException) -> str:
     return redact(" ".join(f"{told}{cause}".split()))
 
 
+def sentence(error: BaseException) -> str:
+    """Return an error for a person, in one line, without secrets and, as above, CONTEXT."""
+    told = _joined(error, error.diag.message_hint) if isinstance(error, psycopg.Error) else ""
+    told = told or str(error) or type(error).__name__
+    if _state(error) == READ_ONLY:
+        told += ": payout-engine doctor says why the database takes no writes"
+    return redact(" ".join(told.split()))
+
+
 def hide(secret: str) -> None:
     """Strike a secret out of every text that is shown from now on, whatever it looks like."""
     _hidden.update(
@@ -148,5 +158,5 @@ def _joined(error: psycopg.Error, *more: str | None) -> str:
     return ". ".join(part.rstrip(".") for part in parts if part)
 
 
-def _state(error: Exception) -> str:
+def _state(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or ""

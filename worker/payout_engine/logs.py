@@ -97,6 +97,8 @@ def start_plain() -> None:
     writer = _writer(_RedactingFormatter(f"{clear}%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[writer])
     logging.captureWarnings(True)
+    # The pool tells of each connection that it gives up; the command tells the error.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def start(level: str, *, form: str = "text", worker: str = "") -> queue.Queue[logging.LogRecord]:

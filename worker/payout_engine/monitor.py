@@ -38,7 +38,7 @@ async def serve(address: tuple[str, int] | None) -> AsyncIterator[None]:
         except OSError as error:
             raise SettingsError(
                 f"--http {address[0]}:{address[1]} cannot be had: {error.strerror or error}; "
-                "give another port, or end the process that has it"
+                "give an address of this machine and a port that is free"
             ) from None
         yield
     finally:

@@ -160,6 +160,12 @@ def _of_rights(found: _Found) -> str | None:
             f"the login {found.login} may not create roles, and {', '.join(found.missing_roles)} "
             f"are missing: alter role {found.login} createrole, or run this as one who may"
         )
+    if found.may_join is False and not found.owns_database:
+        # Never advise a worker or an application to take the owner's rights.
+        return (
+            f"the login {found.login} cannot act as payout_owner: run this as the owner of the "
+            f"database {found.database}"
+        )
     if found.may_join is False:
         return (
             f"the login {found.login} cannot act as payout_owner: grant payout_owner to "

@@ -23,9 +23,12 @@ from payout_engine.errors import hide
 logger = logging.getLogger(__name__)
 
 STRIPE_API_BASE = "https://api.stripe.com"
-ENVIRONMENT = """\
+DATABASE = """\
 settings, from the environment:
   DATABASE_URL              libpq URI of the database; or DATABASE_URL_FILE, a file that holds it
+"""
+ENVIRONMENT = f"""\
+{DATABASE}\
   STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
   STRIPE_API_BASE           another address than https://api.stripe.com
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
@@ -35,6 +38,8 @@ settings, from the environment:
                             PAYOUT_ALARM_URL, to which they are posted
 """
 LARGEST_KEY_FILE = 4096
+# The default of engine_settings.largest_claim: a larger claim is refused (SP311).
+LARGEST_CLAIM = 1000
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
@@ -134,7 +139,9 @@ class Settings:
             key_file=key_file,
             stripe_api_base=_stripe_api_base(environment),
             max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT", default=cls.max_in_flight),
-            claim_limit=_count(environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit),
+            claim_limit=_count(
+                environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit, most=LARGEST_CLAIM
+            ),
             reconcile_minutes=_count(
                 environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
             ),
@@ -168,7 +175,7 @@ def database_url(environment: Mapping[str, str]) -> str:
 
 
 def _why_malformed(url: str) -> str:
-    """Say what libpq does not take, with no part of the URL that may be of a password."""
+    """Say which part libpq does not take, with no part of the URL that may be of a password."""
     scheme, separator, rest = url.partition("://")
     if url[0] in "'\"`":
         return "it stands in quotation marks; take them away"
@@ -308,8 +315,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _count(environment: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
+def _count(
+    environment: Mapping[str, str], name: str, *, default: int, least: int = 1, most: int = 9999
+) -> int:
     text = environment.get(name, "").strip() or str(default)
-    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < least:
-        raise SettingsError(f"{name} must be a whole number from {least} to 9999")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not least <= int(text) <= most:
+        raise SettingsError(f"{name} must be a whole number from {least} to {most}")
     return int(text)
