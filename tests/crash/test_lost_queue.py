@@ -55,6 +55,7 @@ def test_wakeup_jobs_that_come_back_from_a_backup_pay_no_transfer_again(
     story.db.execute("create table public.old_jobs as table procrastinate.procrastinate_jobs")
     worker = run_worker()
     story.wait_until_states(paid=10)
+    wait_until(lambda: story.wakeup_jobs() == 0)
     queue(story.db, "insert into procrastinate_jobs table public.old_jobs")
     wait_until(lambda: story.wakeup_jobs() == 0)
     worker.stop()
