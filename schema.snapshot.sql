@@ -654,10 +654,9 @@ table payout.settlements, owner payout_owner -- The amounts that the marketplace
     total_minor payout.positive_minor not null -- Sum of the lines in minor units of the currency; the commit fails if they differ.
     state payout.settlement_state not null default 'pending'::text
     pay_after payout.moment -- The time before which nothing is sent; null: sent at once.
-    metadata jsonb not null default '{}'::jsonb -- Text values copied into the metadata of each Stripe transfer, within Stripe's limits.
+    metadata jsonb not null default '{}'::jsonb -- An object of texts that are copied into the metadata of each Stripe transfer, within its limits; judged when the settlement is completed.
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP -- The time of the insert, unless its writer gives another; the engine reads it nowhere.
     constraint settlements_pkey PRIMARY KEY (settlement_id)
-    constraint metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text))
     trigger _500_refuse_frozen BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_settlements__refuse_frozen(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_schedule_payout_job AFTER INSERT OR UPDATE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((CURRENT_USER <> 'payout_owner'::name)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job()

@@ -61,8 +61,7 @@ create table payout.settlements (
     pay_after payout.moment,
     metadata jsonb not null default '{}',
     created_at timestamptz not null default current_timestamp,
-    constraint settlements_pkey primary key (settlement_id),
-    constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object')
+    constraint settlements_pkey primary key (settlement_id)
 );
 comment on table payout.settlements is
     'The amounts that the marketplace owes to payees, settled together. Editable while pending, '
@@ -72,7 +71,8 @@ comment on column payout.settlements.total_minor is
 comment on column payout.settlements.pay_after is
     'The time before which nothing is sent; null: sent at once.';
 comment on column payout.settlements.metadata is
-    'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+    'An object of texts that are copied into the metadata of each Stripe transfer, within its '
+    'limits; judged when the settlement is completed.';
 comment on column payout.settlements.created_at is
     'The time of the insert, unless its writer gives another; the engine reads it nowhere.';
 

@@ -79,9 +79,6 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("settlements", "moment_is_finite"): [
         {"pay_after": text} for text in ("infinity", "-infinity")
     ],
-    ("settlements", "metadata_is_an_object"): [
-        {"metadata": text} for text in ("[]", "null", '"a"', "1")
-    ],
     ("settlement_lines", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
     ("settlement_lines", "source_transaction_looks_like_one"): [
         {"source_transaction": text} for text in ("", "ch", "ch_", "_1", "ch_1 ", "ch-1", "ch_1\n")
