@@ -160,7 +160,8 @@ class Machine(Watched):
         self.go_back(self.dump)
         self.dump = None
         self.set_right()
-        self.was_put_back = False
+        self.was_put_back = is_early
+        self.all_has_come_at = self.time + 25 * HOUR
         assert self.refused_claim() == NOT_ADOPTED
         # The workers of the lost database are stopped, and their requests have arrived.
         self.orders.clear()
@@ -185,6 +186,7 @@ class Machine(Watched):
         self.was_put_back = True
         self.double.set_list_lag(seconds=0)
         self.wait(hours * HOUR)
+        self.all_has_come_at = self.time
         self.enter_everything_again()
 
     @move(4, when=lambda self: self.snapshot is None, level=("repeatable read", "serializable"))

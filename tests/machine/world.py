@@ -155,6 +155,9 @@ class World:
         """An older copy of the database, which a later move may put in its place."""
         self.is_restored = False
         self.was_put_back = False
+        """Stripe may show sends that the database has forgotten."""
+        self.all_has_come_at = 0.0
+        """The time from which on the next claim has seen them all."""
         self.compares_hourly = False
         self.snapshot: Connection | None = None
         """A transaction that sees the database as it was when it began."""
@@ -288,13 +291,14 @@ class World:
                 if error.sqlstate == NOT_COMPARED:
                     self.read("newest")
                 elif error.sqlstate == NOT_ADOPTED and self.was_put_back:
-                    self.was_put_back = False
                     # One that is under way may have begun too long ago.
                     self.read("comparison")
                     self.read("comparison")
                     self.adopt("all is listed")
                 else:
                     raise
+        if self.time >= self.all_has_come_at:
+            self.was_put_back = False
         self.claims += claims
         self.orders += [Order(each, self.time) for each in claims]
 
