@@ -154,10 +154,10 @@ def test_a_signal_ends_the_demo_with_one_line_and_leaves_nothing(
 def test_a_killed_demo_leaves_nothing(start: Callable[..., Demo]) -> None:
     demo = start()
     demo.read_until("worker-2 started")
+    # The first worker may have been killed by now, as the demo does.
     running = "\n".join(demo.leftovers())
-    assert running.count("payout_engine.cli worker") == 2
-    assert "payout_engine_sandbox.stripe_double" in running
-    assert "bin/postgres" in running
+    for part in ("payout_engine.cli worker", "payout_engine_sandbox.stripe_double", "bin/postgres"):
+        assert part in running
     demo.process.kill()
     demo.finish()
     deadline = time.monotonic() + 20
