@@ -166,7 +166,9 @@ def read_by(engine: Engine, statement: str) -> int:
     "summary_balances",
     "select m.payee_id, m.currency, m.open_minor\n        from payout_api.reversed_money as m",
     "select b.account, b.currency, b.balance_minor::bigint\n"
-    "        from payout_api.balances_as_of('infinity') as b where b.balance_minor > 0",
+    # On some plans the first round reads a hundred rows more than the second: so several times.
+    "        from generate_series(1, 9) as n cross join lateral "
+    "payout_api.balances_as_of(now() + n * interval '1 day') as b where b.balance_minor > 0",
 )
 @mutant(
     "all transfers are folded for a range",
