@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Final
 
 import psycopg
 import pytest
@@ -17,6 +18,11 @@ from tests.schema.refusals import wait_until_blocked
 
 # No request looks once more whether the account was changed.
 UNCHANGED = Edit("freeze_requests", "h.awaits = 'account_change'", "h.awaits = 'nothing'")
+# Of the first wait, by hand.
+ENDS: Final = {
+    "retry": "select payout_api.retry('topped up', p_payout_transfer_id => 1)",
+    "release": "select payout_api.release_hold(max(hold_id), 'topped up') from payout.holds",
+}
 
 
 def incapable(claim: Claim) -> Outcome:
@@ -516,8 +522,12 @@ def tried_again(engine: Engine) -> list[int]:
     "for share skip locked",
     "",
 )
+@pytest.mark.parametrize("end", ENDS)
 def test_a_wait_does_not_end_before_a_decline_that_joins_it(
-    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+    shared_engine: Engine,
+    connect: Callable[..., Connection],
+    background: ThreadPoolExecutor,
+    end: str,
 ) -> None:
     """The attack: funds were added meanwhile; the transfer bore an ended wait, and was forgotten.
 
@@ -529,18 +539,20 @@ def test_a_wait_does_not_end_before_a_decline_that_joins_it(
     engine.report(unfunded(one))
     with engine.worker.transaction():
         engine.report(unfunded(other))
-        retry = background.submit(
-            operator.execute,
-            "select payout_api.retry('topped up', p_payout_transfer_id => %s)",
-            [transfers[0]],
-        )
-        wait_until_blocked(engine.db, operator, by=retry)
-    retry.result()
+        ending = background.submit(operator.execute, ENDS[end].encode())
+        wait_until_blocked(engine.db, operator, by=ending)
+    ending.result()
 
     assert waits(engine) == []
     assert tried_again(engine) == transfers
 
 
+@mutant(
+    "a decline that waits for nothing, and is not looked for",
+    "slow_down",
+    "continue when v_hold_id is null;",
+    "",
+)
 def test_a_decline_joins_no_wait_that_another_session_is_about_to_end(
     shared_engine: Engine,
 ) -> None:
@@ -553,7 +565,9 @@ def test_a_decline_joins_no_wait_that_another_session_is_about_to_end(
         assert engine.report_one(unfunded(other)) == ("ok", "failed")
         engine.db.execute("select payout.end_holds(array[1], 'a test', 'funds were added')")
 
-    assert tried_again(engine) == transfers
+    engine.let_pass("1 hour")
+    engine.sweep()
+    assert {look.payout_transfer_id for look in engine.claim_lookups()} == set(transfers)
 
 
 @mutant(
