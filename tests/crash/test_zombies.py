@@ -13,7 +13,7 @@ def stop_before_the_send(story: Story, fork_worker: StartWorker) -> Worker:
     story.settle(1)
     with story.locked("lock table payout.transfer_attempts in share mode"):
         zombie = fork_worker()
-        story.wait_until_blocked(zombie)
+        story.wait_for_sessions(zombie, "wait_event_type = 'Lock' and query ~ 'claim_transfers'")
         zombie.freeze()
     story.wait_until_states(in_flight=1)
     assert story.double.sends == []
