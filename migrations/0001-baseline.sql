@@ -619,7 +619,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal, and only what an operator ordered names the act (23514).';
--- frozen: sql/tables/ledger.sql 6be44865b47d
+-- frozen: sql/tables/ledger.sql f1d4fd786563
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -654,7 +654,6 @@ comment on column payout.ledger_entries.operator_action_id is
 
 create unique index ledger_entries_stripe_reversal_id_key
     on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;
-create index ledger_entries_created_at_idx on payout.ledger_entries using brin (created_at);
 
 create trigger _500_check_movement
     before insert on payout.ledger_entries
@@ -1073,7 +1072,7 @@ begin
 end
 $$;
 comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
--- frozen: procedures/transfers/tg_payout_transfers__derive.sql 7d1b15052f7b
+-- frozen: procedures/transfers/tg_payout_transfers__derive.sql da971804a77e
 create or replace function payout.tg_payout_transfers__derive()
 returns trigger
 language plpgsql
@@ -1081,11 +1080,13 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_payout_ref text := payout.payout_ref(
-        (select e.installation_id from payout.engine_settings as e),
-        new.settlement_id, new.payee_id, new.source_transaction);
+    v_payout_ref text;
     v_broken text;
 begin
+    select payout.payout_ref(
+        e.installation_id, new.settlement_id, new.payee_id, new.source_transaction)
+    into v_payout_ref
+    from payout.engine_settings as e;
     if new.amount_minor <= 0 then
         v_broken := 'amount_is_positive';
     elsif new.payout_ref <> v_payout_ref then
@@ -3915,23 +3916,18 @@ $$;
 comment on function payout.park_contradiction(bigint) is
     'Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a '
     'failed one.';
--- frozen: procedures/transfers/payout_ref.sql e6f22b94e5c4
+-- frozen: procedures/transfers/payout_ref.sql bcc66ef58be2
 create or replace function payout.payout_ref(
     p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
 )
 returns text
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return 'payout_' || left(encode(sha256(convert_to(
-        format('%s,%s:%s,%s:%s,%s', p_installation_id,
-            octet_length(p_settlement_id), p_settlement_id,
-            octet_length(p_payee_id), p_payee_id, p_source_transaction),
-        'UTF8')), 'hex'), 40);
-end
-$$;
+language sql
+stable
+return 'payout_' || left(encode(sha256(convert_to(
+    format('%s,%s:%s,%s:%s,%s', p_installation_id,
+        octet_length(p_settlement_id), p_settlement_id,
+        octet_length(p_payee_id), p_payee_id, p_source_transaction),
+    'UTF8')), 'hex'), 40);
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
@@ -5962,7 +5958,7 @@ comment on function payout_api.report_edit(text, text, jsonb) is
     'there is no such settlement. Changes no settlement and raises nothing.';
 revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
 grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;
--- frozen: procedures/settle/schedule_payout_job.sql 76baaea3864b
+-- frozen: procedures/settle/schedule_payout_job.sql a5e77b6b03d0
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -6011,13 +6007,13 @@ begin
     -- One statement, because each further one costs its start and end.
     with job as (
         insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
-        values (v_payout_job_id, p_settlement_id)
+        values (v_payout_job_id, p_settlement.settlement_id)
     ), transfer as (
         insert into payout.payout_transfers (
             payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
             amount_minor, currency)
         overriding system value
-        values (v_transfer_id, v_payout_job_id, p_settlement_id, p_line.payee_id,
+        values (v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)

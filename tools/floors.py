@@ -110,7 +110,8 @@ def _called(path: str, text: str) -> Iterator[tuple[str, int]]:
     for statement in schema_files.parse(path, text):
         if not isinstance(statement.stmt, sql_ast.CreateFunctionStmt):
             continue
-        body = next(o.arg[0].sval for o in statement.stmt.options or () if o.defname == "as")
+        texts = (o.arg[0].sval for o in statement.stmt.options or () if o.defname == "as")
+        body = next(texts, text)  # one that only returns an expression has none of its own
         first_line = text.count("\n", 0, text.index(body)) + 1
         tokens = [token for token in scan(body) if token.name not in COMMENTS]
         words = [body[token.start : token.end + 1] for token in tokens]

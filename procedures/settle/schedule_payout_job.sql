@@ -57,13 +57,13 @@ begin
     -- One statement, because each further one costs its start and end.
     with job as (
         insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
-        values (v_payout_job_id, p_settlement_id)
+        values (v_payout_job_id, p_settlement.settlement_id)
     ), transfer as (
         insert into payout.payout_transfers (
             payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
             amount_minor, currency)
         overriding system value
-        values (v_transfer_id, v_payout_job_id, p_settlement_id, p_line.payee_id,
+        values (v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)

@@ -7,18 +7,13 @@ create or replace function payout.payout_ref(
     p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
 )
 returns text
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return 'payout_' || left(encode(sha256(convert_to(
-        format('%s,%s:%s,%s:%s,%s', p_installation_id,
-            octet_length(p_settlement_id), p_settlement_id,
-            octet_length(p_payee_id), p_payee_id, p_source_transaction),
-        'UTF8')), 'hex'), 40);
-end
-$$;
+language sql
+stable
+return 'payout_' || left(encode(sha256(convert_to(
+    format('%s,%s:%s,%s:%s,%s', p_installation_id,
+        octet_length(p_settlement_id), p_settlement_id,
+        octet_length(p_payee_id), p_payee_id, p_source_transaction),
+    'UTF8')), 'hex'), 40);
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';

@@ -11,11 +11,13 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_payout_ref text := payout.payout_ref(
-        (select e.installation_id from payout.engine_settings as e),
-        new.settlement_id, new.payee_id, new.source_transaction);
+    v_payout_ref text;
     v_broken text;
 begin
+    select payout.payout_ref(
+        e.installation_id, new.settlement_id, new.payee_id, new.source_transaction)
+    into v_payout_ref
+    from payout.engine_settings as e;
     if new.amount_minor <= 0 then
         v_broken := 'amount_is_positive';
     elsif new.payout_ref <> v_payout_ref then

@@ -40,7 +40,6 @@ comment on column payout.ledger_entries.operator_action_id is
 
 create unique index ledger_entries_stripe_reversal_id_key
     on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;
-create index ledger_entries_created_at_idx on payout.ledger_entries using brin (created_at);
 
 create trigger _500_check_movement
     before insert on payout.ledger_entries

@@ -65,7 +65,8 @@ def attacker(db: Connection, connect: Callable[..., Connection]) -> Connection:
 def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> None:
     found = db.execute(
         f"select pronamespace::regnamespace || '.' || proname, proconfig "
-        f"from pg_proc where pronamespace in {OURS}"
+        f"from pg_proc where pronamespace in {OURS} "
+        "and prosqlbody is null"  # the names of the others were looked for when they were made
     ).fetchall()
     writers = {f"payout.{file.stem}" for file in (ROOT / "procedures/wakeup").glob("*.sql")}
 

@@ -40,6 +40,15 @@ def test_a_call_to_a_later_floor_is_found() -> None:
     ]
 
 
+def test_an_expression_calls_as_a_body_does() -> None:
+    text = "create function payout.claim_a() returns int language sql return payout.sweep_b();"
+    tree = files(sweep_b="1") | {"procedures/claim/claim_a.sql": text}
+
+    assert [str(each) for each in floors.check(tree)] == [
+        "procedures/claim/claim_a.sql:1: claim calls sweep_b of the later floor sweep"
+    ]
+
+
 @pytest.mark.parametrize("body", ["'payout.sweep_b()'", "1 -- payout.sweep_b()", "payout.sweep_b"])
 def test_a_name_that_is_not_called_does_not_count(body: str) -> None:
     tree = files(claim_a=body, sweep_b="1")

@@ -274,6 +274,26 @@ def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
     ]
 
 
+def test_an_expression_is_bound_when_it_is_made_and_pins_no_path() -> None:
+    text = '''\
+-- things_count: one more.
+
+create or replace function payout.things_count(p_count integer)
+returns integer
+language sql
+immutable
+return p_count + 1;
+comment on function payout.things_count(integer) is 'The count and one more.';
+'''
+    path = "procedures/common/things_count.sql"
+
+    assert house_check.check_file(path, text, set()) == []
+    pinned = text.replace("return p", "set search_path = ''\nreturn p")
+    assert [each.message for each in house_check.check_file(path, pinned, set())] == [
+        "payout.things_count needs 'set search_path = pg_catalog, pg_temp'"
+    ]
+
+
 def test_two_functions_in_a_file_are_found() -> None:
     second = CANCEL.split("\n\n", 1)[1]
 
