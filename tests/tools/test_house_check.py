@@ -275,7 +275,7 @@ def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
 
 
 def test_an_expression_is_bound_when_it_is_made_and_pins_no_path() -> None:
-    text = '''\
+    text = """\
 -- things_count: one more.
 
 create or replace function payout.things_count(p_count integer)
@@ -284,7 +284,7 @@ language sql
 immutable
 return p_count + 1;
 comment on function payout.things_count(integer) is 'The count and one more.';
-'''
+"""
     path = "procedures/common/things_count.sql"
 
     assert house_check.check_file(path, text, set()) == []
