@@ -1,6 +1,8 @@
 -- The schema of the payout engine, for review. Written by `make snapshot`; never by hand.
 
 default rights of payout_owner on f: none
+default rights of payout_owner on r in payout: select to payout_auditor; select to payout_operator
+default rights of payout_owner on r in payout_api: select to payout_auditor; select to payout_operator
 rights on the database: connect to public
 role payout_app
 role payout_auditor
@@ -1171,7 +1173,7 @@ function payout.can_notify() returns boolean, plpgsql volatile, owner payout_own
 function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
 function payout.catalogue_functions() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ea101cee99c8 -- Part of payout.catalogue().
 function payout.catalogue_relations() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f6518f89fecb -- Part of payout.catalogue().
-function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 39ccef508a4f -- Part of payout.catalogue().
+function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 717d474dccac -- Part of payout.catalogue().
 function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body da73f106d3a4 -- Part of payout.catalogue().
 function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 536fbb978232 -- Part of payout.catalogue().
 function payout.catalogue_rules() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3eb9de755036 -- Part of payout.catalogue().

@@ -4,7 +4,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql 3db28a4d81c9
+-- frozen: sql/roles.sql ccdefbc093a5
 reset role;
 
 do $$
@@ -59,7 +59,10 @@ grant usage on schema payout to payout_app, payout_operator, payout_auditor;
 grant usage on schema payout_api to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 
+-- So a file grants only to further roles. The second one is of tables and of views.
 alter default privileges for role payout_owner revoke execute on functions from public;
+alter default privileges for role payout_owner in schema payout, payout_api
+    grant select on tables to payout_operator, payout_auditor;
 
 -- A caller who may create temporary objects could put them in front of a name.
 do $$
@@ -300,7 +303,7 @@ end
 $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
--- frozen: sql/tables/catalogues.sql 8d2e0ab9d70c
+-- frozen: sql/tables/catalogues.sql bfafc9d2df6e
 create table payout.catalogues (
     catalogue_id bigint not null generated always as identity,
     objects jsonb not null,
@@ -326,8 +329,6 @@ alter table payout.catalogues enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.catalogues
     for each statement execute function payout.tg__refuse_change();
 alter table payout.catalogues enable always trigger _500_refuse_truncate;
-
-grant select on payout.catalogues to payout_operator, payout_auditor;
 -- frozen: procedures/identity/tg_engine_settings__check_account.sql 3c472215d847
 create or replace function payout.tg_engine_settings__check_account()
 returns trigger
@@ -376,7 +377,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql d2bae334504c
+-- frozen: sql/tables/identity.sql 9bc875469684
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -521,8 +522,6 @@ create trigger _900_record_change
     for each row
     execute function payout.tg_engine_settings__record_change();
 
-grant select on payout.engine_settings to payout_operator, payout_auditor;
-
 
 create table payout.adoptions (
     adoption_id bigint not null generated always as identity,
@@ -569,8 +568,6 @@ alter table payout.adoptions enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.adoptions
     for each statement execute function payout.tg__refuse_change();
 alter table payout.adoptions enable always trigger _500_refuse_truncate;
-
-grant select on payout.adoptions to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql f8aa1a572841
 create or replace function payout.tg_ledger_entries__check_movement()
 returns trigger
@@ -619,7 +616,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal, and only what an operator ordered names the act (23514).';
--- frozen: sql/tables/ledger.sql 6be44865b47d
+-- frozen: sql/tables/ledger.sql 968af816cc3e
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -668,8 +665,6 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
     for each statement execute function payout.tg__refuse_change();
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
-grant select on payout.ledger_entries to payout_operator, payout_auditor;
-
 
 create table payout.open_reversals (
     payout_transfer_id bigint not null,
@@ -684,8 +679,6 @@ comment on table payout.open_reversals is
 create trigger _500_refuse_truncate before truncate on payout.open_reversals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.open_reversals enable always trigger _500_refuse_truncate;
-
-grant select on payout.open_reversals to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_caps__record_change.sql b2edae7d18aa
 create or replace function payout.tg_caps__record_change()
 returns trigger
@@ -703,7 +696,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 9b9c776ec0e1
+-- frozen: sql/tables/lists.sql ca9c484c86d8
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -732,8 +725,6 @@ alter table payout.currencies enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.currencies
     for each statement execute function payout.tg__refuse_change();
 alter table payout.currencies enable always trigger _500_refuse_truncate;
-
-grant select on payout.currencies to payout_operator, payout_auditor;
 
 
 create table payout.states (
@@ -770,8 +761,6 @@ create trigger _500_refuse_truncate before truncate on payout.states
     for each statement execute function payout.tg__refuse_change();
 alter table payout.states enable always trigger _500_refuse_truncate;
 
-grant select on payout.states to payout_operator, payout_auditor;
-
 
 create table payout.situations (
     situation text not null,
@@ -798,8 +787,6 @@ create trigger _500_refuse_truncate before truncate on payout.situations
     for each statement execute function payout.tg__refuse_change();
 alter table payout.situations enable always trigger _500_refuse_truncate;
 
-grant select on payout.situations to payout_operator, payout_auditor;
-
 
 create table payout.state_edges (
     from_state text not null,
@@ -822,8 +809,6 @@ create trigger _500_refuse_truncate before truncate on payout.state_edges
     for each statement execute function payout.tg__refuse_change();
 alter table payout.state_edges enable always trigger _500_refuse_truncate;
 
-grant select on payout.state_edges to payout_operator, payout_auditor;
-
 
 create table payout.ledger_accounts (
     account text not null,
@@ -840,8 +825,6 @@ alter table payout.ledger_accounts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_accounts to payout_operator, payout_auditor;
 
 
 create table payout.stripe_error_rules (
@@ -917,8 +900,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_error_rules enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_error_rules to payout_operator, payout_auditor;
-
 
 create table payout.discrepancy_kinds (
     kind text not null,
@@ -933,9 +914,7 @@ comment on column payout.discrepancy_kinds.advice is 'The next step for an opera
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
-
-grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
--- frozen: sql/tables/limits.sql b7974409bad9
+-- frozen: sql/tables/limits.sql 9cf5430c8571
 -- They are sequences, because no claim must wait for another one's commit (D-130).
 create sequence payout.send_turns;
 comment on sequence payout.send_turns is
@@ -977,8 +956,6 @@ create trigger _500_refuse_truncate before truncate on payout.paces
     for each statement execute function payout.tg__refuse_change();
 alter table payout.paces enable always trigger _500_refuse_truncate;
 
-grant select on payout.paces to payout_operator, payout_auditor;
-
 
 create table payout.caps (
     scope text not null,
@@ -1010,8 +987,6 @@ create trigger _900_record_change
     for each row
     execute function payout.tg_caps__record_change();
 
-grant select on payout.caps to payout_operator, payout_auditor;
-
 
 create table payout.cap_uses (
     scope text not null,
@@ -1036,8 +1011,6 @@ alter table payout.cap_uses enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.cap_uses
     for each statement execute function payout.tg__refuse_change();
 alter table payout.cap_uses enable always trigger _500_refuse_truncate;
-
-grant select on payout.cap_uses to payout_operator, payout_auditor;
 -- frozen: procedures/common/tg__close_once.sql 9ec6d8f1a8d7
 create or replace function payout.tg__close_once()
 returns trigger
@@ -1300,7 +1273,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql f8396dd37132
+-- frozen: sql/tables/transfers.sql 4f0badc8a54a
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1317,8 +1290,6 @@ alter table payout.payout_jobs enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payout_jobs
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_jobs to payout_operator, payout_auditor;
 
 
 create table payout.payout_transfers (
@@ -1358,8 +1329,6 @@ alter table payout.payout_transfers enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payout_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_transfers to payout_operator, payout_auditor;
 
 
 create table payout.transfer_states (
@@ -1465,8 +1434,6 @@ create trigger _900_tell_status
     execute function payout.tg_transfer_states__tell_status();
 alter table payout.transfer_states enable always trigger _900_tell_status;
 
-grant select on payout.transfer_states to payout_operator, payout_auditor;
-
 
 create table payout.account_waits (
     payout_transfer_id bigint not null,
@@ -1507,8 +1474,6 @@ create trigger _500_refuse_truncate before truncate on payout.account_waits
     for each statement execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_truncate;
 
-grant select on payout.account_waits to payout_operator, payout_auditor;
-
 
 create table payout.transfer_attempts (
     payout_transfer_id bigint not null,
@@ -1541,8 +1506,6 @@ alter table payout.transfer_attempts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_attempts to payout_operator, payout_auditor;
 
 
 create table payout.transfer_observations (
@@ -1602,8 +1565,6 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_observati
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
 
-grant select on payout.transfer_observations to payout_operator, payout_auditor;
-
 
 create table payout.transfer_requests (
     payout_transfer_id bigint not null,
@@ -1662,9 +1623,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 01e3a4dbe347
+-- frozen: sql/tables/operations.sql c7ade0dc69f4
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1704,8 +1663,6 @@ alter table payout.operator_actions enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.operator_actions
     for each statement execute function payout.tg__refuse_change();
 alter table payout.operator_actions enable always trigger _500_refuse_truncate;
-
-grant select on payout.operator_actions to payout_operator, payout_auditor;
 
 
 create table payout.not_ours_rules (
@@ -1758,8 +1715,6 @@ alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.not_ours_rules
     for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
 alter table payout.not_ours_rules enable always trigger _500_close_once;
-
-grant select on payout.not_ours_rules to payout_operator, payout_auditor;
 
 
 create table payout.discrepancies (
@@ -1834,8 +1789,6 @@ create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
         'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
 alter table payout.discrepancies enable always trigger _500_close_once;
-
-grant select on payout.discrepancies to payout_operator, payout_auditor;
 
 
 create table payout.holds (
@@ -1912,8 +1865,6 @@ create trigger _500_close_once before update on payout.holds
         'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
         'probes');
 alter table payout.holds enable always trigger _500_close_once;
-
-grant select on payout.holds to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_outcomes__announce.sql 02171be319ef
 create or replace function payout.tg_outcomes__announce()
 returns trigger
@@ -1939,7 +1890,7 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql 9951542b55b9
+-- frozen: sql/tables/outcomes.sql f2de2014364e
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -1977,8 +1928,6 @@ create trigger _500_refuse_truncate before truncate on payout.outcomes
     for each statement execute function payout.tg__refuse_change();
 alter table payout.outcomes enable always trigger _500_refuse_truncate;
 
-grant select on payout.outcomes to payout_operator, payout_auditor;
-
 
 create sequence payout.awaited_outcomes;
 comment on sequence payout.awaited_outcomes is
@@ -2007,7 +1956,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 7641d6fe2b6d
+-- frozen: sql/tables/reads.sql 8f5a5e98fb8e
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2126,8 +2075,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_reads to payout_operator, payout_auditor;
-
 
 create table payout.stripe_read_pages (
     read_id bigint not null,
@@ -2163,8 +2110,6 @@ alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
 
 
 create table payout.listed_transfers (
@@ -2213,8 +2158,6 @@ create trigger _500_refuse_truncate before truncate on payout.listed_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
 
-grant select on payout.listed_transfers to payout_operator, payout_auditor;
-
 
 create table payout.reversed_transfers (
     stripe_transfer_id text not null,
@@ -2243,9 +2186,7 @@ alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql 13f35f5ddcaf
+-- frozen: sql/tables/seals.sql 2d3212b2003a
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2302,8 +2243,6 @@ create trigger _500_refuse_truncate before truncate on payout.seals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seals enable always trigger _500_refuse_truncate;
 
-grant select on payout.seals to payout_operator, payout_auditor;
-
 
 create table payout.seal_marks (
     table_name text not null,
@@ -2328,8 +2267,6 @@ alter table payout.seal_marks enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.seal_marks
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seal_marks enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_marks to payout_operator, payout_auditor;
 
 
 create table payout.seal_subtotals (
@@ -2362,8 +2299,6 @@ alter table payout.seal_subtotals enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_subtotals to payout_operator, payout_auditor;
 -- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql fcfaaab5349a
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
@@ -2494,7 +2429,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- frozen: sql/tables/settlements.sql 4d9fdc8861bc
+-- frozen: sql/tables/settlements.sql 5b2744d4dd62
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2509,8 +2444,6 @@ alter table payout.payees enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payees
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payees enable always trigger _500_refuse_truncate;
-
-grant select on payout.payees to payout_operator, payout_auditor;
 
 
 create table payout.payee_accounts (
@@ -2538,8 +2471,6 @@ alter table payout.payee_accounts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payee_accounts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.payee_accounts to payout_operator, payout_auditor;
 
 
 create table payout.settlements (
@@ -2581,7 +2512,6 @@ create constraint trigger _900_schedule_payout_job
     execute function payout.tg_settlements__schedule_payout_job();
 
 grant select, insert, update, delete on payout.settlements to payout_app;
-grant select on payout.settlements to payout_operator, payout_auditor;
 
 
 create table payout.settlement_lines (
@@ -2632,7 +2562,6 @@ create trigger _903_refuse_frozen_delete
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
 grant select, insert, update, delete on payout.settlement_lines to payout_app;
-grant select on payout.settlement_lines to payout_operator, payout_auditor;
 -- frozen: sql/tables/wakeups.sql 51e1a9bcd71a
 create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is
@@ -2642,7 +2571,7 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/tables/workers.sql 66ac29bb828b
+-- frozen: sql/tables/workers.sql 7dd43d49e124
 create table payout.workers (
     worker text not null,
     release text not null,
@@ -2665,8 +2594,6 @@ comment on column payout.workers.release is 'The version of the package that it 
 create trigger _500_refuse_truncate before truncate on payout.workers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.workers enable always trigger _500_refuse_truncate;
-
-grant select on payout.workers to payout_operator, payout_auditor;
 -- frozen: sql/data/currencies.sql f23de076efc9
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
@@ -9962,7 +9889,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql b2ad15569025
+-- frozen: procedures/audit/catalogue_rights.sql 5f5ccb5b2dcf
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9995,7 +9922,8 @@ as $$
         from pg_proc as p
         where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
         union all
-        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        select format('new objects %s of %s%s', d.defaclobjtype, d.defaclrole::regrole,
+            ' in ' || nullif(d.defaclnamespace, 0)::regnamespace), d.defaclacl
         from pg_default_acl as d
         where d.defaclrole in (select o.oid from ours as o)
         union all
@@ -13315,7 +13243,7 @@ end
 $$;
 comment on function payout.end_proposed_hold(payout.operator_actions) is
     'Releases the hold that is the subject of the proposal.';
--- frozen: sql/views/reversed_money.sql a8ce8c84d004
+-- frozen: sql/views/reversed_money.sql a23a053516fa
 create or replace view payout_api.reversed_money as
 select
     t.payout_transfer_id,
@@ -13352,8 +13280,7 @@ where r.reversed_minor > r.closed_minor;
 comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
     'repaid: open_minor is owed to the payee again, with the calls that end it.';
-grant select on payout_api.reversed_money to payout_operator, payout_auditor;
--- frozen: sql/views/seen_at_stripe.sql b2bbb77ea8b4
+-- frozen: sql/views/seen_at_stripe.sql de782f42b1e5
 create or replace view payout_api.seen_at_stripe as
 select o.payout_transfer_id, o.observation_id
 from payout.transfer_observations as o
@@ -13362,8 +13289,7 @@ where o.reason is distinct from 'report_of_another_claim'
         and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
-grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql edbd590de1cd
+-- frozen: sql/views/explained.sql 562ce068602e
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -13550,7 +13476,7 @@ comment on view payout_api.explained is
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
-grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.explained to payout_approver;
 -- frozen: procedures/operate/explain.sql dd059ee1da57
 create or replace function payout_api.explain(
     p_payout_transfer_id bigint default null,
@@ -15051,7 +14977,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/discrepancies.sql 42396d56bcdf
+-- frozen: sql/views/discrepancies.sql 0b5867888d6e
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -15103,8 +15029,7 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
-grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- frozen: sql/views/ledger_balances.sql 7565c4271e64
+-- frozen: sql/views/ledger_balances.sql b701f471dfeb
 create or replace view payout_api.ledger_balances as
 select
     b.account,
@@ -15122,8 +15047,7 @@ comment on view payout_api.ledger_balances is
     'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
     'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
-grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
--- frozen: sql/views/not_ours.sql bc1660a28587
+-- frozen: sql/views/not_ours.sql a15add5d252b
 create or replace view payout_api.not_ours as
 select
     r.not_ours_rule_id as rule_id,
@@ -15156,8 +15080,7 @@ comment on view payout_api.not_ours is
     'One row for each rule by which transfers at Stripe are not ours: its conditions and reason, '
     'the last comparison that met such transfers and their number, and the discrepancies that it '
     'resolved.';
-grant select on payout_api.not_ours to payout_operator, payout_auditor;
--- frozen: sql/views/open_transfers.sql 0197f529c3c5
+-- frozen: sql/views/open_transfers.sql c9bac1b2785c
 create or replace view payout_api.open_transfers as
 select s.*
 from payout.transfer_states as s
@@ -15184,8 +15107,8 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
     and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
-grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/overview_by_age.sql 3fe26fcfe8ff
+grant select on payout_api.open_transfers to payout_approver;
+-- frozen: sql/views/overview_by_age.sql 7bd6719c895a
 create or replace view payout_api.overview_by_age as
 with open_ones as materialized (
     select s.state, t.currency, g.since_at_least, count(*) as transfers,
@@ -15249,8 +15172,7 @@ left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
-grant select on payout_api.overview_by_age to payout_operator, payout_auditor;
--- frozen: sql/views/overview.sql 4d23530ab886
+-- frozen: sql/views/overview.sql a4e006a95846
 create or replace view payout_api.overview as
 select
     o.state,
@@ -15265,8 +15187,7 @@ group by o.state, o.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for final states.';
-grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/payout_status.sql 75933b23f743
+-- frozen: sql/views/payout_status.sql 465b3188319f
 create or replace view payout_api.payout_status as
 select
     t.settlement_id,
@@ -15325,8 +15246,8 @@ comment on view payout_api.payout_status is
     'sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where '
     'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
     'payee.';
-grant select on payout_api.payout_status to payout_app, payout_operator, payout_auditor;
--- frozen: sql/views/proposals.sql 6ad812675941
+grant select on payout_api.payout_status to payout_app;
+-- frozen: sql/views/proposals.sql d8c0e66ec9cc
 create or replace view payout_api.proposals as
 select
     p.operator_action_id as action_id,
@@ -15346,8 +15267,8 @@ where p.expires_at > now()
 comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
-grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/reconcile_progress.sql 7bcf939fc673
+grant select on payout_api.proposals to payout_approver;
+-- frozen: sql/views/reconcile_progress.sql cafffb149f73
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -15381,8 +15302,7 @@ comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
     'pages and transfers seen so far, the number that these books expected, the number of its '
     'discrepancies, and that of the transfers that are not ours by a rule.';
-grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- frozen: sql/views/sealed_rows.sql 3269ff488893
+-- frozen: sql/views/sealed_rows.sql 24c1673bf4ed
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -15434,8 +15354,7 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
-grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql 6f8f23067b2d
+-- frozen: sql/views/trial_balance.sql c2df115906fd
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -15467,8 +15386,7 @@ full join (
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
-grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql e03803dc34f8
+-- frozen: sql/views/unpaid.sql db15ba212e85
 create or replace view payout_api.unpaid as
 select e.*
 from payout_api.explained as e
@@ -15477,8 +15395,7 @@ where e.payout_transfer_id = any (array(
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
-grant select on payout_api.unpaid to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid_by_reason.sql 4e8bbd8d0d47
+-- frozen: sql/views/unpaid_by_reason.sql ed53e03c211f
 create or replace view payout_api.unpaid_by_reason as
 with groups as materialized (
     select s.state, s.reason, t.currency, s.hold_id is not null as is_on_hold,
@@ -15517,8 +15434,7 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
-grant select on payout_api.unpaid_by_reason to payout_operator, payout_auditor;
--- frozen: sql/views/workers.sql db146579d4b8
+-- frozen: sql/views/workers.sql 9713e51c555e
 create or replace view payout_api.workers as
 select
     w.worker,
@@ -15535,7 +15451,6 @@ order by w.last_seen_at desc;
 comment on view payout_api.workers is
     'One row for each worker process of the last week: is_alive while its last heartbeat is less '
     'than a minute old, is_on_hold once Stripe refused its key.';
-grant select on payout_api.workers to payout_operator, payout_auditor;
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

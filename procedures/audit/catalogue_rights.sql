@@ -36,7 +36,8 @@ as $$
         from pg_proc as p
         where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
         union all
-        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        select format('new objects %s of %s%s', d.defaclobjtype, d.defaclrole::regrole,
+            ' in ' || nullif(d.defaclnamespace, 0)::regnamespace), d.defaclacl
         from pg_default_acl as d
         where d.defaclrole in (select o.oid from ours as o)
         union all

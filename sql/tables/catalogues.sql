@@ -25,5 +25,3 @@ alter table payout.catalogues enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.catalogues
     for each statement execute function payout.tg__refuse_change();
 alter table payout.catalogues enable always trigger _500_refuse_truncate;
-
-grant select on payout.catalogues to payout_operator, payout_auditor;

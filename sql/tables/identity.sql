@@ -147,8 +147,6 @@ create trigger _900_record_change
     for each row
     execute function payout.tg_engine_settings__record_change();
 
-grant select on payout.engine_settings to payout_operator, payout_auditor;
-
 
 create table payout.adoptions (
     adoption_id bigint not null generated always as identity,
@@ -195,5 +193,3 @@ alter table payout.adoptions enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.adoptions
     for each statement execute function payout.tg__refuse_change();
 alter table payout.adoptions enable always trigger _500_refuse_truncate;
-
-grant select on payout.adoptions to payout_operator, payout_auditor;

@@ -54,8 +54,6 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
     for each statement execute function payout.tg__refuse_change();
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
-grant select on payout.ledger_entries to payout_operator, payout_auditor;
-
 
 create table payout.open_reversals (
     payout_transfer_id bigint not null,
@@ -70,5 +68,3 @@ comment on table payout.open_reversals is
 create trigger _500_refuse_truncate before truncate on payout.open_reversals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.open_reversals enable always trigger _500_refuse_truncate;
-
-grant select on payout.open_reversals to payout_operator, payout_auditor;

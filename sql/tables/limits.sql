@@ -45,8 +45,6 @@ create trigger _500_refuse_truncate before truncate on payout.paces
     for each statement execute function payout.tg__refuse_change();
 alter table payout.paces enable always trigger _500_refuse_truncate;
 
-grant select on payout.paces to payout_operator, payout_auditor;
-
 
 create table payout.caps (
     scope text not null,
@@ -78,8 +76,6 @@ create trigger _900_record_change
     for each row
     execute function payout.tg_caps__record_change();
 
-grant select on payout.caps to payout_operator, payout_auditor;
-
 
 create table payout.cap_uses (
     scope text not null,
@@ -104,5 +100,3 @@ alter table payout.cap_uses enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.cap_uses
     for each statement execute function payout.tg__refuse_change();
 alter table payout.cap_uses enable always trigger _500_refuse_truncate;
-
-grant select on payout.cap_uses to payout_operator, payout_auditor;

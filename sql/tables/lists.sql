@@ -35,8 +35,6 @@ create trigger _500_refuse_truncate before truncate on payout.currencies
     for each statement execute function payout.tg__refuse_change();
 alter table payout.currencies enable always trigger _500_refuse_truncate;
 
-grant select on payout.currencies to payout_operator, payout_auditor;
-
 
 create table payout.states (
     state text not null,
@@ -72,8 +70,6 @@ create trigger _500_refuse_truncate before truncate on payout.states
     for each statement execute function payout.tg__refuse_change();
 alter table payout.states enable always trigger _500_refuse_truncate;
 
-grant select on payout.states to payout_operator, payout_auditor;
-
 
 create table payout.situations (
     situation text not null,
@@ -100,8 +96,6 @@ create trigger _500_refuse_truncate before truncate on payout.situations
     for each statement execute function payout.tg__refuse_change();
 alter table payout.situations enable always trigger _500_refuse_truncate;
 
-grant select on payout.situations to payout_operator, payout_auditor;
-
 
 create table payout.state_edges (
     from_state text not null,
@@ -124,8 +118,6 @@ create trigger _500_refuse_truncate before truncate on payout.state_edges
     for each statement execute function payout.tg__refuse_change();
 alter table payout.state_edges enable always trigger _500_refuse_truncate;
 
-grant select on payout.state_edges to payout_operator, payout_auditor;
-
 
 create table payout.ledger_accounts (
     account text not null,
@@ -142,8 +134,6 @@ alter table payout.ledger_accounts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_accounts to payout_operator, payout_auditor;
 
 
 create table payout.stripe_error_rules (
@@ -219,8 +209,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_error_rules enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_error_rules to payout_operator, payout_auditor;
-
 
 create table payout.discrepancy_kinds (
     kind text not null,
@@ -235,5 +223,3 @@ comment on column payout.discrepancy_kinds.advice is 'The next step for an opera
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
-
-grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;

@@ -46,8 +46,6 @@ create trigger _500_refuse_truncate before truncate on payout.operator_actions
     for each statement execute function payout.tg__refuse_change();
 alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 
-grant select on payout.operator_actions to payout_operator, payout_auditor;
-
 
 create table payout.not_ours_rules (
     not_ours_rule_id bigint not null generated always as identity,
@@ -99,8 +97,6 @@ alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.not_ours_rules
     for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
 alter table payout.not_ours_rules enable always trigger _500_close_once;
-
-grant select on payout.not_ours_rules to payout_operator, payout_auditor;
 
 
 create table payout.discrepancies (
@@ -175,8 +171,6 @@ create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
         'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
 alter table payout.discrepancies enable always trigger _500_close_once;
-
-grant select on payout.discrepancies to payout_operator, payout_auditor;
 
 
 create table payout.holds (
@@ -253,5 +247,3 @@ create trigger _500_close_once before update on payout.holds
         'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
         'probes');
 alter table payout.holds enable always trigger _500_close_once;
-
-grant select on payout.holds to payout_operator, payout_auditor;

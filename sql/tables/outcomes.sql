@@ -43,8 +43,6 @@ create trigger _500_refuse_truncate before truncate on payout.outcomes
     for each statement execute function payout.tg__refuse_change();
 alter table payout.outcomes enable always trigger _500_refuse_truncate;
 
-grant select on payout.outcomes to payout_operator, payout_auditor;
-
 
 create sequence payout.awaited_outcomes;
 comment on sequence payout.awaited_outcomes is

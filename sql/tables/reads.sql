@@ -127,8 +127,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_reads to payout_operator, payout_auditor;
-
 
 create table payout.stripe_read_pages (
     read_id bigint not null,
@@ -164,8 +162,6 @@ alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
 
 
 create table payout.listed_transfers (
@@ -214,8 +210,6 @@ create trigger _500_refuse_truncate before truncate on payout.listed_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
 
-grant select on payout.listed_transfers to payout_operator, payout_auditor;
-
 
 create table payout.reversed_transfers (
     stripe_transfer_id text not null,
@@ -244,5 +238,3 @@ alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.reversed_transfers to payout_operator, payout_auditor;

@@ -59,8 +59,6 @@ create trigger _500_refuse_truncate before truncate on payout.seals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seals enable always trigger _500_refuse_truncate;
 
-grant select on payout.seals to payout_operator, payout_auditor;
-
 
 create table payout.seal_marks (
     table_name text not null,
@@ -85,8 +83,6 @@ alter table payout.seal_marks enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.seal_marks
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seal_marks enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_marks to payout_operator, payout_auditor;
 
 
 create table payout.seal_subtotals (
@@ -119,5 +115,3 @@ alter table payout.seal_subtotals enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_subtotals to payout_operator, payout_auditor;

@@ -21,8 +21,6 @@ create trigger _500_refuse_truncate before truncate on payout.payees
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payees enable always trigger _500_refuse_truncate;
 
-grant select on payout.payees to payout_operator, payout_auditor;
-
 
 create table payout.payee_accounts (
     payee_account_id bigint not null generated always as identity,
@@ -49,8 +47,6 @@ alter table payout.payee_accounts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payee_accounts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.payee_accounts to payout_operator, payout_auditor;
 
 
 create table payout.settlements (
@@ -92,7 +88,6 @@ create constraint trigger _900_schedule_payout_job
     execute function payout.tg_settlements__schedule_payout_job();
 
 grant select, insert, update, delete on payout.settlements to payout_app;
-grant select on payout.settlements to payout_operator, payout_auditor;
 
 
 create table payout.settlement_lines (
@@ -143,4 +138,3 @@ create trigger _903_refuse_frozen_delete
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
 grant select, insert, update, delete on payout.settlement_lines to payout_app;
-grant select on payout.settlement_lines to payout_operator, payout_auditor;

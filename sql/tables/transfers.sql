@@ -28,8 +28,6 @@ create trigger _500_refuse_truncate before truncate on payout.payout_jobs
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
 
-grant select on payout.payout_jobs to payout_operator, payout_auditor;
-
 
 create table payout.payout_transfers (
     payout_transfer_id bigint not null generated always as identity,
@@ -68,8 +66,6 @@ alter table payout.payout_transfers enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.payout_transfers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_transfers to payout_operator, payout_auditor;
 
 
 create table payout.transfer_states (
@@ -175,8 +171,6 @@ create trigger _900_tell_status
     execute function payout.tg_transfer_states__tell_status();
 alter table payout.transfer_states enable always trigger _900_tell_status;
 
-grant select on payout.transfer_states to payout_operator, payout_auditor;
-
 
 create table payout.account_waits (
     payout_transfer_id bigint not null,
@@ -217,8 +211,6 @@ create trigger _500_refuse_truncate before truncate on payout.account_waits
     for each statement execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_truncate;
 
-grant select on payout.account_waits to payout_operator, payout_auditor;
-
 
 create table payout.transfer_attempts (
     payout_transfer_id bigint not null,
@@ -251,8 +243,6 @@ alter table payout.transfer_attempts enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_attempts to payout_operator, payout_auditor;
 
 
 create table payout.transfer_observations (
@@ -312,8 +302,6 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_observati
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
 
-grant select on payout.transfer_observations to payout_operator, payout_auditor;
-
 
 create table payout.transfer_requests (
     payout_transfer_id bigint not null,
@@ -372,5 +360,3 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_requests to payout_operator, payout_auditor;

@@ -188,4 +188,4 @@ comment on view payout_api.explained is
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
-grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.explained to payout_approver;

@@ -33,4 +33,3 @@ full join (
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
-grant select on payout_api.trial_balance to payout_operator, payout_auditor;

@@ -347,6 +347,12 @@ def change_body(function: str, body: str) -> str:
             id="the rights on functions to come",
         ),
         pytest.param(
+            "alter default privileges for role payout_owner in schema payout "
+            "revoke select on tables from payout_auditor",
+            "rights of payout_auditor on new objects r of payout_owner in payout (removed)",
+            id="the rights on tables to come",
+        ),
+        pytest.param(
             "grant set on parameter session_replication_role to payout_app",
             "rights of payout_app on parameter session_replication_role (added)",
             id="the right to pass triggers",
