@@ -28,12 +28,9 @@ comment on column payout.currencies.amount_step is
 comment on column payout.currencies.minor_unit is
     'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
-create trigger _500_refuse_change before update or delete on payout.currencies
-    for each row execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.currencies
+create trigger _500_refuse_change before update or delete or truncate on payout.currencies
     for each statement execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_truncate;
+alter table payout.currencies enable always trigger _500_refuse_change;
 
 
 create table payout.states (
@@ -63,12 +60,9 @@ comment on column payout.states.status_on_hold is
     'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
     'already, or nothing is to be sent.';
 
-create trigger _500_refuse_change before update or delete on payout.states
-    for each row execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.states
+create trigger _500_refuse_change before update or delete or truncate on payout.states
     for each statement execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_truncate;
+alter table payout.states enable always trigger _500_refuse_change;
 
 
 create table payout.situations (
@@ -111,12 +105,9 @@ create table payout.state_edges (
 comment on table payout.state_edges is
     'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
-create trigger _500_refuse_change before update or delete on payout.state_edges
-    for each row execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.state_edges
+create trigger _500_refuse_change before update or delete or truncate on payout.state_edges
     for each statement execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_truncate;
+alter table payout.state_edges enable always trigger _500_refuse_change;
 
 
 create table payout.ledger_accounts (
@@ -128,12 +119,9 @@ create table payout.ledger_accounts (
 comment on table payout.ledger_accounts is
     'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
 
-create trigger _500_refuse_change before update or delete on payout.ledger_accounts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+create trigger _500_refuse_change before update or delete or truncate on payout.ledger_accounts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
+alter table payout.ledger_accounts enable always trigger _500_refuse_change;
 
 
 create table payout.stripe_error_rules (
