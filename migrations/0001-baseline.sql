@@ -9566,7 +9566,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql a434cdc420ff
+-- frozen: procedures/audit/balances_as_of.sql 9e017643bca4
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
 )
@@ -9616,7 +9616,6 @@ $$;
 comment on function payout_api.balances_as_of(timestamptz, text) is
     'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/catalogue.sql e5680cf0be37
@@ -9642,7 +9641,7 @@ comment on function payout.catalogue() is
     'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
     'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
     'says it all.';
--- frozen: procedures/audit/catalogue_differences.sql 7126ede8acf1
+-- frozen: procedures/audit/catalogue_differences.sql d7d0568b5d1e
 create or replace function payout_api.catalogue_differences()
 returns table (object text, what text, recorded jsonb, present jsonb)
 language sql
@@ -9686,7 +9685,6 @@ $$;
 comment on function payout_api.catalogue_differences() is
     'One row for each object that was added, removed or changed since the catalogue was recorded; '
     'recorded and present are its definition, and its text as the server writes it.';
-revoke execute on function payout_api.catalogue_differences() from public;
 grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/catalogue_functions.sql 5cb8285f8610
 create or replace function payout.catalogue_functions()
@@ -10150,7 +10148,7 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql 624a57f80070
+-- frozen: procedures/audit/control_totals.sql 7de2f171d048
 create or replace function payout_api.control_totals()
 returns table (
     account text,
@@ -10174,7 +10172,6 @@ $$;
 comment on function payout_api.control_totals() is
     'Debits and credits of each general account and currency in minor units, and how many; account '
     'payable stands for those of all payees. The balance is credit minus debit.';
-revoke execute on function payout_api.control_totals() from public;
 grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/control_totals_at.sql 0e70ca3fa7dd
 create or replace function payout.control_totals_at(p_times timestamptz[])
@@ -10263,7 +10260,7 @@ as $$
 $$;
 comment on function payout.end_of_step(bigint, bigint) is
     'The number before the one with which the next step begins; p_to: it is the last step.';
--- frozen: procedures/audit/ledger_page.sql 07b7b1791879
+-- frozen: procedures/audit/ledger_page.sql 93ce85cab96e
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
     p_to timestamptz,
@@ -10328,8 +10325,6 @@ comment on function payout_api.ledger_page(timestamptz, timestamptz, bigint, int
     'The first p_limit entries with an id above p_after that were booked from p_from on and before '
     'p_to: accounts, amount in the currency itself and in minor units, settlement, payee, '
     'transfer, and Stripe''s ids of it.';
-revoke execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
-    from public;
 grant execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/ledger_ranges_at.sql 3ac88069a677
@@ -10359,7 +10354,7 @@ as $$
 $$;
 comment on function payout.ledger_ranges_at(timestamptz) is
     'One row with seal_id, if a seal was over by then, and one for each range of ids to be read.';
--- frozen: procedures/audit/ledger_totals.sql 8057c9c6e2ff
+-- frozen: procedures/audit/ledger_totals.sql 1f96ffe0a0a4
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (
     account text,
@@ -10404,7 +10399,6 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'Per account and currency, payable for those of all payees: how many accounts they are, debit '
     'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
     'itself, between the balances before and after.';
-revoke execute on function payout_api.ledger_totals(timestamptz, timestamptz) from public;
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/midnights_between.sql e536bb9d3920
@@ -10442,7 +10436,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql b792e1ecb492
+-- frozen: procedures/audit/money_flow.sql be934e65ef41
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10509,7 +10503,6 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
     'currency itself. From p_from on, before p_to.';
-revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/newest_row_id.sql 896aa9258ed2
@@ -10576,7 +10569,7 @@ $$;
 comment on function payout.record_catalogue(text) is
     'Records every object of the catalogue, with the reason and the login, for the doctor to '
     'compare with.';
--- frozen: procedures/audit/seal.sql 048f08fde1bc
+-- frozen: procedures/audit/seal.sql 5e6400aaed76
 create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
 language plpgsql
@@ -10633,9 +10626,8 @@ $$;
 comment on function payout_api.seal(integer) is
     'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
     'table; returns how many. Safe to repeat.';
-revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
--- frozen: procedures/audit/seal_head.sql 25bc66f319bf
+-- frozen: procedures/audit/seal_head.sql 0f9f23166007
 create or replace function payout_api.seal_head()
 returns text
 language sql
@@ -10650,7 +10642,6 @@ as $$
 $$;
 comment on function payout_api.seal_head() is
     'Number and hash of the newest seal; null before the first.';
-revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/seal_sha256.sql c19f48cc741f
 create or replace function payout.seal_sha256(p_seal payout.seals)
@@ -10827,7 +10818,7 @@ $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
     'range.';
--- frozen: procedures/audit/verify_projection.sql 8c3952d147be
+-- frozen: procedures/audit/verify_projection.sql dbea6c22912b
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null
 )
@@ -10864,10 +10855,9 @@ comment on function payout_api.verify_projection(bigint, bigint) is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
     '(folded), of the transfers from p_from to p_to (null: from the first, to the last); column '
     'money compares the account that the state implies with the books. None: all is well.';
-revoke execute on function payout_api.verify_projection(bigint, bigint) from public;
 grant execute on function payout_api.verify_projection(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql eddbcba65ad7
+-- frozen: procedures/audit/verify_seals.sql 6e15a4662fbf
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_to bigint default null, p_head text default null
 )
@@ -10933,7 +10923,6 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
     'Recomputes seals from p_from to p_to (null: the newest) and returns per table the first '
     'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
     'all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/sweep/end_waits.sql 28bbf21c8087

@@ -54,6 +54,5 @@ $$;
 comment on function payout_api.balances_as_of(timestamptz, text) is
     'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;

@@ -26,5 +26,4 @@ $$;
 comment on function payout_api.control_totals() is
     'Debits and credits of each general account and currency in minor units, and how many; account '
     'payable stands for those of all payees. The balance is credit minus debit.';
-revoke execute on function payout_api.control_totals() from public;
 grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;

@@ -72,6 +72,5 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
     'currency itself. From p_from on, before p_to.';
-revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
