@@ -9516,6 +9516,81 @@ end
 $$;
 comment on function payout.within_caps(bigint[], timestamptz) is
     'Returns those of the transfers that are within every cap, and lets the others wait.';
+-- frozen: procedures/audit/account_totals_at.sql 7038a3db53ad
+create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
+returns table (
+    at timestamptz,
+    account text,
+    currency payout.currency_code,
+    debit_minor numeric,
+    credit_minor numeric,
+    debits bigint,
+    credits bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive steps (account, currency, last_account) as (
+        select coalesce(a.account, ''), ''::text,
+            coalesce(a.account, (select max(t.account) from payout.seal_subtotals as t))
+        from unnest(coalesce(p_accounts, '{null}')) as a (account)
+        union all
+        select n.account, n.currency, s.last_account
+        from steps as s
+        cross join lateral (
+            select t.account, t.currency::text
+            from payout.seal_subtotals as t
+            where (t.account, t.currency) > (s.account, s.currency) and t.account <= s.last_account
+            order by t.account, t.currency
+            limit 1
+        ) as n
+    ), ranges as materialized (
+        select t.at, r.seal_id, r.first_id, r.last_id
+        from unnest(p_times) as t (at)
+        cross join lateral payout.ledger_ranges_at(t.at) as r
+    )
+    select b.at, b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.debits)::bigint, sum(b.credits)::bigint
+    from (
+        select r.at, t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
+        from ranges as r
+        cross join steps as s
+        cross join lateral (
+            select t.* from payout.seal_subtotals as t
+            where t.account = s.account and t.currency = s.currency and t.seal_id <= r.seal_id
+            order by t.seal_id desc
+            limit 1
+        ) as t
+        union all
+        select w.at, a.account, e.currency, m.debit_minor, m.credit_minor, m.debits, m.credits
+        from (
+            select r.first_id, r.last_id, array_agg(r.at) as times
+            from ranges as r
+            where r.seal_id is null
+            group by r.first_id, r.last_id
+        ) as g
+        cross join lateral (
+            -- Kept apart by the offset, so that each range is read by its ids.
+            select l.* from payout.ledger_entries as l
+            where l.ledger_entry_id between g.first_id and g.last_id
+            offset 0
+        ) as e
+        cross join lateral unnest(g.times) as w (at)
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as m (account, debit_minor, credit_minor, debits, credits)
+        cross join lateral (values
+            (m.account), (nullif(split_part(m.account, ':', 1), m.account))
+        ) as a (account)
+        where e.created_at <= w.at
+            and (a.account = any (p_accounts) or (p_accounts is null and a.account is not null))
+    ) as b
+    group by b.at, b.account, b.currency
+$$;
+comment on function payout.account_totals_at(timestamptz[], text[]) is
+    'For each time and account (null: every one): debits and credits in minor units, and how many, '
+    'of the entries whose transaction had begun by then; payable is that of all payees.';
 -- frozen: procedures/audit/add_seal.sql 8643488739fa
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
@@ -9566,7 +9641,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 9e017643bca4
+-- frozen: procedures/audit/balances_as_of.sql 0437809d2154
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
 )
@@ -9585,33 +9660,10 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with ranges as materialized (
-        select r.seal_id, r.first_id, r.last_id from payout.ledger_ranges_at(p_at) as r
-    )
-    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
-        sum(b.credit_minor) - sum(b.debit_minor)
-    from (
-        select t.*
-        from ranges as r
-        cross join lateral payout.subtotals_at(r.seal_id, 'payable:' || p_payee_id) as t
-        where r.seal_id is not null and t.account <> 'payable'
-        union all
-        select m.*
-        from ranges as r
-        cross join lateral (
-            -- Kept apart by the offset, so that each range is read by its ids.
-            select l.* from payout.ledger_entries as l
-            where l.ledger_entry_id between r.first_id and r.last_id
-            offset 0
-        ) as e
-        cross join lateral (values
-            (e.debit_account, e.currency, e.amount_minor, 0::bigint),
-            (e.credit_account, e.currency, 0::bigint, e.amount_minor)
-        ) as m (account, currency, debit_minor, credit_minor)
-        where e.created_at <= p_at
-            and m.account = coalesce('payable:' || p_payee_id, m.account)
-    ) as b
-    group by b.account, b.currency
+    select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
+    from payout.account_totals_at(
+        array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
+    where t.account <> 'payable'
 $$;
 comment on function payout_api.balances_as_of(timestamptz, text) is
     'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
@@ -10050,7 +10102,7 @@ as $$
 $$;
 comment on function payout.check_projection(bigint, bigint) is
     'Part of payout_api.verify_projection().';
--- frozen: procedures/audit/check_seal.sql 6cf3e3c511fe
+-- frozen: procedures/audit/check_seal.sql a7472171b811
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -10061,7 +10113,20 @@ as $$
         select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
     )
     select 'seals', p_seal.seal_id, p_seal.seal_id, c.what
-    from payout.check_seal_chain(p_seal) as c (what)
+    from (
+        select case
+            when p_seal.seal_id > 1 and not exists (
+                select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
+            ) then 'the seal before it is missing'
+            when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
+                then 'it was altered, or the seal before it was'
+            when p_seal.first_id is distinct from coalesce((
+                select max(b.last_id) + 1
+                from payout.seals as b
+                where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
+            ), -9223372036854775808) then 'it does not begin where the one before it ended'
+        end
+    ) as c (what)
     where c.what is not null
     union all
     select p_seal.table_name, c.row_id, p_seal.seal_id, c.what
@@ -10078,29 +10143,7 @@ as $$
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
-    'One row for each difference: in the chain, in the rows, in the sub-totals.';
--- frozen: procedures/audit/check_seal_chain.sql 97d2c3ce7993
-create or replace function payout.check_seal_chain(p_seal payout.seals)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when p_seal.seal_id > 1 and not exists (
-            select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
-        ) then 'the seal before it is missing'
-        when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
-            then 'it was altered, or the seal before it was'
-        when p_seal.first_id is distinct from coalesce((
-            select max(b.last_id) + 1
-            from payout.seals as b
-            where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
-        ), -9223372036854775808) then 'it does not begin where the one before it ended'
-    end
-$$;
-comment on function payout.check_seal_chain(payout.seals) is
-    'Names the problem of the seal itself; null: it has none.';
+    'One row for each difference: in the seal itself, in the rows, in the sub-totals.';
 -- frozen: procedures/audit/check_seal_rows.sql 81de0d77ee21
 create or replace function payout.check_seal_rows(p_seal payout.seals)
 returns table (row_id bigint, what text)
@@ -10148,7 +10191,7 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql 7de2f171d048
+-- frozen: procedures/audit/control_totals.sql e6f092749051
 create or replace function payout_api.control_totals()
 returns table (
     account text,
@@ -10167,82 +10210,13 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
-    from payout.control_totals_at('{infinity}') as t
+    from payout.account_totals_at(
+        '{infinity}', array(select a.account from payout.ledger_accounts as a)) as t
 $$;
 comment on function payout_api.control_totals() is
     'Debits and credits of each general account and currency in minor units, and how many; account '
     'payable stands for those of all payees. The balance is credit minus debit.';
 grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
--- frozen: procedures/audit/control_totals_at.sql 0e70ca3fa7dd
-create or replace function payout.control_totals_at(p_times timestamptz[])
-returns table (
-    at timestamptz,
-    account text,
-    currency payout.currency_code,
-    debit_minor numeric,
-    credit_minor numeric,
-    debits bigint,
-    credits bigint
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with recursive currencies as (
-        select a.account, (
-            select min(t.currency::text) from payout.seal_subtotals as t
-            where t.account = a.account) as currency
-        from payout.ledger_accounts as a
-        union all
-        select c.account, (
-            select min(t.currency::text) from payout.seal_subtotals as t
-            where t.account = c.account and t.currency > c.currency)
-        from currencies as c
-        where c.currency is not null
-    ), ranges as materialized (
-        select t.at, r.seal_id, r.first_id, r.last_id
-        from unnest(p_times) as t (at)
-        cross join lateral payout.ledger_ranges_at(t.at) as r
-    )
-    select b.at, b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
-        sum(b.debits)::bigint, sum(b.credits)::bigint
-    from (
-        select r.at, c.account, c.currency::payout.currency_code as currency, t.debit_minor,
-            t.credit_minor, t.debits, t.credits
-        from ranges as r
-        cross join currencies as c
-        cross join lateral (
-            select s.* from payout.seal_subtotals as s
-            where s.account = c.account and s.currency = c.currency and s.seal_id <= r.seal_id
-            order by s.seal_id desc
-            limit 1
-        ) as t
-        union all
-        select w.at, split_part(m.account, ':', 1), e.currency, m.debit_minor, m.credit_minor,
-            m.debits, m.credits
-        from (
-            select r.first_id, r.last_id, array_agg(r.at) as times
-            from ranges as r
-            where r.seal_id is null
-            group by r.first_id, r.last_id
-        ) as g
-        cross join lateral (
-            -- Kept apart by the offset, so that each range is read by its ids.
-            select l.* from payout.ledger_entries as l
-            where l.ledger_entry_id between g.first_id and g.last_id
-            offset 0
-        ) as e
-        cross join lateral unnest(g.times) as w (at)
-        cross join lateral (values
-            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
-        ) as m (account, debit_minor, credit_minor, debits, credits)
-        where e.created_at <= w.at
-    ) as b
-    group by b.at, b.account, b.currency
-$$;
-comment on function payout.control_totals_at(timestamptz[]) is
-    'For each time: debits and credits of each general account and currency in minor units, and '
-    'how many, of the entries whose transaction had begun by then; payable is that of all payees.';
 -- frozen: procedures/audit/end_of_step.sql 35d2eda0839f
 create or replace function payout.end_of_step(p_from bigint, p_to bigint)
 returns bigint
@@ -10260,6 +10234,24 @@ as $$
 $$;
 comment on function payout.end_of_step(bigint, bigint) is
     'The number before the one with which the next step begins; p_to: it is the last step.';
+-- frozen: procedures/audit/first_unsealed_rows.sql bbe7f27f3467
+create or replace function payout.first_unsealed_rows()
+returns table (table_name text, row_at timestamptz, marked_at timestamptz)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.table_name, r.row_at, m.marked_at
+    from payout.seal_marks as m
+    cross join lateral payout.sealed_rows_v1(
+        m.table_name,
+        coalesce(
+            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
+            -9223372036854775808),
+        9223372036854775807, 1) as r
+$$;
+comment on function payout.first_unsealed_rows() is
+    'Each with its time, and the time of the mark that its table has; no row: all are sealed.';
 -- frozen: procedures/audit/ledger_page.sql 93ce85cab96e
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
@@ -10436,7 +10428,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql be934e65ef41
+-- frozen: procedures/audit/money_flow.sql 21700b8f51ad
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10468,8 +10460,9 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.control_totals_at(
-            array(select m.at - interval '1 microsecond' from moments as m)) as t
+        from payout.account_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m),
+            '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
             sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
@@ -10505,49 +10498,6 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'currency itself. From p_from on, before p_to.';
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/newest_row_id.sql 896aa9258ed2
-create or replace function payout.newest_row_id(p_table_name text)
-returns bigint
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select r.row_id
-        from payout_api.sealed_rows as r
-        where r.table_name = p_table_name
-        order by r.row_id desc
-        limit 1
-    );
-end
-$$;
-comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
--- frozen: procedures/audit/oldest_unsealed_at.sql 877af1a6c870
-create or replace function payout.oldest_unsealed_at()
-returns timestamptz
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select min(r.row_at)
-        from payout.seal_marks as m
-        cross join lateral (
-            select n.row_at
-            from payout_api.sealed_rows as n
-            where n.table_name = m.table_name
-                and n.row_id > coalesce((
-                    select max(s.last_id) from payout.seals as s
-                    where s.table_name = m.table_name), -9223372036854775808)
-            order by n.row_id
-            limit 1
-        ) as r
-    );
-end
-$$;
-comment on function payout.oldest_unsealed_at() is 'The time of that row; null: all are sealed.';
 -- frozen: procedures/audit/record_catalogue.sql 27e6892949d4
 create or replace function payout.record_catalogue(p_reason text)
 returns void
@@ -10662,7 +10612,7 @@ as $$
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former hash, followed by the other columns as a JSON array.';
--- frozen: procedures/audit/seal_up_to_mark.sql f7579cb71afb
+-- frozen: procedures/audit/seal_up_to_mark.sql 17220b7632a2
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
 )
@@ -10697,7 +10647,9 @@ begin
 
     -- One query, hence one snapshot: its end bounds the newest row that it sees.
     update payout.seal_marks as m
-    set marked_id = payout.newest_row_id(m.table_name),
+    set marked_id = (
+            select r.row_id from payout_api.sealed_rows as r
+            where r.table_name = p_mark.table_name order by r.row_id desc limit 1),
         marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
         marked_at = p_now
     where m.table_name = p_mark.table_name;
@@ -10729,50 +10681,7 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_at.sql 5dbbb692151b
-create or replace function payout.subtotals_at(p_seal_id bigint, p_account text default null)
-returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with recursive accounts as (
-        (
-            select t.account, t.currency
-            from payout.seal_subtotals as t
-            where t.account >= coalesce(p_account, '')
-            order by t.account, t.currency
-            limit 1
-        )
-        union all
-        select n.account, n.currency
-        from accounts as a
-        cross join lateral (
-            select t.account, t.currency
-            from payout.seal_subtotals as t
-            where (t.account, t.currency) > (a.account, a.currency)
-                and t.account <= coalesce(p_account, (
-                    select max(m.account) from payout.seal_subtotals as m))
-            order by t.account, t.currency
-            limit 1
-        ) as n
-    )
-    select a.account, a.currency, t.debit_minor, t.credit_minor
-    from accounts as a
-    cross join lateral (
-        select t.debit_minor, t.credit_minor
-        from payout.seal_subtotals as t
-        where t.account = a.account and t.currency = a.currency and t.seal_id <= p_seal_id
-            and t.account = coalesce(p_account, t.account)
-        order by t.seal_id desc
-        limit 1
-    ) as t
-$$;
-comment on function payout.subtotals_at(bigint, text) is
-    'Debits and credits in minor units, from the first entry to the end of the seal.';
--- frozen: procedures/audit/subtotals_of.sql 2a6e0e5daeb5
+-- frozen: procedures/audit/subtotals_of.sql d3574d078f4f
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
     account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
@@ -10782,30 +10691,25 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with moved as (
-        select a.account, e.currency, sum(a.debit_minor) as debit_minor,
-            sum(a.credit_minor) as credit_minor, sum(a.debits) as debits,
-            sum(a.credits) as credits
-        from payout.ledger_entries as e
-        cross join lateral (values
-            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
-        ) as a (account, debit_minor, credit_minor, debits, credits)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
-        group by a.account, e.currency
-    )
     select m.account, m.currency,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
-        coalesce(f.debits, 0) + m.debits::bigint,
-        coalesce(f.credits, 0) + m.credits::bigint
+        coalesce(f.debits, 0) + m.debits,
+        coalesce(f.credits, 0) + m.credits
     from (
-        table moved
-        union all
-        select split_part(p.account, ':', 1), p.currency, sum(p.debit_minor),
-            sum(p.credit_minor), sum(p.debits), sum(p.credits)
-        from moved as p
-        where p.account like '%:%'
-        group by split_part(p.account, ':', 1), p.currency
+        select a.account, e.currency, sum(x.debit_minor) as debit_minor,
+            sum(x.credit_minor) as credit_minor, sum(x.debits) as debits,
+            sum(x.credits) as credits
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as x (account, debit_minor, credit_minor, debits, credits)
+        cross join lateral (values
+            (x.account), (nullif(split_part(x.account, ':', 1), x.account))
+        ) as a (account)
+        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+            and a.account is not null
+        group by a.account, e.currency
     ) as m
     left join lateral (
         select t.debit_minor, t.credit_minor, t.debits, t.credits
@@ -12556,7 +12460,7 @@ as $$
     ) as w (rule, name, id)
 $$;
 comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_seals.sql 2749c1df1728
+-- frozen: procedures/operate/check_seals.sql 28935022a2b6
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12564,18 +12468,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'facts are sealed in time', count(*) = 0,
-        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        coalesce(string_agg(r.table_name, ', '), 'all that are older than 15 minutes'),
         'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
         'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
-    from payout.seal_marks as m
-    cross join lateral payout.sealed_rows_v1(
-        m.table_name,
-        coalesce(
-            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
-            -9223372036854775808),
-        9223372036854775807, 1) as r
-    where r.row_at < clock_timestamp() - interval '15 minutes'
-        and m.marked_at < clock_timestamp() - interval '15 minutes'
+    from payout.first_unsealed_rows() as r
+    where greatest(r.row_at, r.marked_at) < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
@@ -13683,7 +13580,7 @@ end
 $$;
 comment on function payout.measure_transfers(timestamptz, integer) is
     'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql 791972cfd734
+-- frozen: procedures/operate/measure_upkeep.sql db7be6e7e60c
 create or replace function payout.measure_upkeep(p_now timestamptz)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13713,7 +13610,8 @@ begin
         from compared as c
         union all
         select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
-            coalesce(extract(epoch from p_now - payout.oldest_unsealed_at()), 0)
+            coalesce(extract(epoch from p_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
         union all
         select 'payout_workers', 'Workers that are alive, by release.',
             jsonb_build_object('release', left(w.release, 60)), count(*)

@@ -37,8 +37,9 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.control_totals_at(
-            array(select m.at - interval '1 microsecond' from moments as m)) as t
+        from payout.account_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m),
+            '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
             sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
