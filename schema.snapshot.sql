@@ -381,7 +381,6 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
 
 table payout.ledger_accounts, owner payout_owner -- The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.
     account text not null
-    is_per_payee boolean not null
     meaning text not null
     constraint ledger_accounts_pkey PRIMARY KEY (account)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -556,7 +555,6 @@ table payout.reversed_transfers, owner payout_owner -- Transfers of ours that St
     stripe_transfer_id text not null
     amount_reversed_minor bigint not null -- The most that was seen reversed, in minor units of the transfer's currency.
     next_lookup_at timestamp with time zone -- The time to read its reversals; null: they are booked, or an operator must look.
-    noted_at timestamp with time zone not null default now() -- The time at which a reversal of it was seen first.
     constraint reversed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     constraint amount_is_positive CHECK ((amount_reversed_minor > 0))
     index reversed_transfers_next_lookup_at_idx USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL)
@@ -665,14 +663,12 @@ table payout.state_edges, owner payout_owner -- The only moves a transfer may ma
 table payout.states, owner payout_owner -- The states of a transfer, each with its meaning.
     state text not null
     is_final boolean not null -- True when no move leads out of the state.
-    whose_turn text not null -- The party that acts next while a transfer is in this state.
     entry_kind text -- The kind of ledger entry that a move to this state books; null: it books none.
     credit_account text -- The account that this entry credits; null: that of the payee. It debits in_flight, or the payee's account where the transfer had failed.
     status payout.payout_status not null -- The application's word for the state.
     status_on_hold payout.payout_status not null -- Its word while a hold keeps the transfer back; the same where Stripe may have been asked already, or nothing is to be sent.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
-    constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 

@@ -684,7 +684,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 9bfe87c80761
+-- frozen: sql/tables/lists.sql 5d95b60a24d5
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -715,20 +715,15 @@ alter table payout.currencies enable always trigger _500_refuse_change;
 create table payout.states (
     state text not null,
     is_final boolean not null,
-    whose_turn text not null,
     entry_kind text,
     credit_account text,
     status payout.payout_status not null,
     status_on_hold payout.payout_status not null,
     meaning text not null,
-    constraint states_pkey primary key (state),
-    constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+    constraint states_pkey primary key (state)
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is
-    'The party that acts next while a transfer is in this state.';
 comment on column payout.states.entry_kind is
     'The kind of ledger entry that a move to this state books; null: it books none.';
 comment on column payout.states.credit_account is
@@ -791,7 +786,6 @@ alter table payout.state_edges enable always trigger _500_refuse_change;
 
 create table payout.ledger_accounts (
     account text not null,
-    is_per_payee boolean not null,
     meaning text not null,
     constraint ledger_accounts_pkey primary key (account)
 );
@@ -1888,7 +1882,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql ce35579613ed
+-- frozen: sql/tables/reads.sql 093a045dde7f
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2086,7 +2080,6 @@ create table payout.reversed_transfers (
     stripe_transfer_id text not null,
     amount_reversed_minor bigint not null,
     next_lookup_at timestamptz,
-    noted_at timestamptz not null default now(),
     constraint reversed_transfers_pkey primary key (stripe_transfer_id),
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
@@ -2097,8 +2090,6 @@ comment on column payout.reversed_transfers.amount_reversed_minor is
     'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
     'The time to read its reversals; null: they are booked, or an operator must look.';
-comment on column payout.reversed_transfers.noted_at is
-    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
@@ -2576,14 +2567,14 @@ select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'i
 from payout.database_identity() as i
 where not exists (select from payout.adoptions)
     and not exists (select from payout.payout_transfers);
--- frozen: sql/data/ledger_accounts.sql f1a0c6c01cfe
-insert into payout.ledger_accounts (account, is_per_payee, meaning) values
-    ('settlement_funds', false,
+-- frozen: sql/data/ledger_accounts.sql 33483325ceae
+insert into payout.ledger_accounts (account, meaning) values
+    ('settlement_funds',
         'The amounts that settlements assigned to payees; its debit is all ever owed.'),
-    ('payable', true, 'Owed to a payee and not being sent.'),
-    ('in_flight', false, 'Reserved for transfers that are neither paid nor given up.'),
-    ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
-    ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
+    ('payable', 'Owed to a payee and not being sent.'),
+    ('in_flight', 'Reserved for transfers that are neither paid nor given up.'),
+    ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
+    ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
 -- frozen: sql/data/situations.sql 5edcb27b4b0a
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
@@ -2701,27 +2692,27 @@ on conflict (situation) do update set
     for_seller = excluded.for_seller,
     for_operator = excluded.for_operator,
     next_call = excluded.next_call;
--- frozen: sql/data/states.sql bd01dfd6821d
+-- frozen: sql/data/states.sql d34eaae08c71
 insert into payout.states (
-    state, is_final, whose_turn, status, status_on_hold, entry_kind, credit_account, meaning)
+    state, is_final, status, status_on_hold, entry_kind, credit_account, meaning)
 values
-    ('scheduled', false, 'engine', 'scheduled', 'on_hold', null, null,
+    ('scheduled', false, 'scheduled', 'on_hold', null, null,
         'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', 'sending', 'sending', null, null,
+    ('in_flight', false, 'sending', 'sending', null, null,
         'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', 'sending', 'on_hold', null, null,
+    ('retry_wait', false, 'sending', 'on_hold', null, null,
         'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', 'sending', 'sending', null, null,
+    ('unknown', false, 'sending', 'sending', null, null,
         'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', 'sending', 'sending', null, null,
+    ('parked', false, 'sending', 'sending', null, null,
         'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'failed', 'failed', 'release', null,
+    ('failed', false, 'failed', 'failed', 'release', null,
         'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'paid', 'paid', 'paid', 'stripe_balance',
+    ('paid', true, 'paid', 'paid', 'paid', 'stripe_balance',
         'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
+    ('cancelled', true, 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
         'Withdrawn by an operator: not owed after all.'),
-    ('settled_outside', true, 'nobody', 'settled_outside', 'settled_outside', 'settle_outside',
+    ('settled_outside', true, 'settled_outside', 'settled_outside', 'settle_outside',
         'paid_outside', 'Paid in another way, as an operator has said.')
 on conflict do nothing;
 

@@ -36,20 +36,15 @@ alter table payout.currencies enable always trigger _500_refuse_change;
 create table payout.states (
     state text not null,
     is_final boolean not null,
-    whose_turn text not null,
     entry_kind text,
     credit_account text,
     status payout.payout_status not null,
     status_on_hold payout.payout_status not null,
     meaning text not null,
-    constraint states_pkey primary key (state),
-    constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+    constraint states_pkey primary key (state)
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is
-    'The party that acts next while a transfer is in this state.';
 comment on column payout.states.entry_kind is
     'The kind of ledger entry that a move to this state books; null: it books none.';
 comment on column payout.states.credit_account is
@@ -112,7 +107,6 @@ alter table payout.state_edges enable always trigger _500_refuse_change;
 
 create table payout.ledger_accounts (
     account text not null,
-    is_per_payee boolean not null,
     meaning text not null,
     constraint ledger_accounts_pkey primary key (account)
 );

@@ -206,7 +206,6 @@ create table payout.reversed_transfers (
     stripe_transfer_id text not null,
     amount_reversed_minor bigint not null,
     next_lookup_at timestamptz,
-    noted_at timestamptz not null default now(),
     constraint reversed_transfers_pkey primary key (stripe_transfer_id),
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
@@ -217,8 +216,6 @@ comment on column payout.reversed_transfers.amount_reversed_minor is
     'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
     'The time to read its reversals; null: they are booked, or an operator must look.';
-comment on column payout.reversed_transfers.noted_at is
-    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
