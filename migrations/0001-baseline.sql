@@ -9661,12 +9661,15 @@ comment on function payout_api.balances_as_of(timestamptz, text) is
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/catalogue.sql e5680cf0be37
+-- frozen: procedures/audit/catalogue.sql e53996f24138
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
+set bytea_output = 'hex'
+set intervalstyle = 'postgres'
+set quote_all_identifiers = off
 as $$
     select * from payout.catalogue_relations()
     union all
@@ -9684,16 +9687,13 @@ comment on function payout.catalogue() is
     'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
     'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
     'says it all.';
--- frozen: procedures/audit/catalogue_differences.sql d7d0568b5d1e
+-- frozen: procedures/audit/catalogue_differences.sql 6f7a6dbe0f36
 create or replace function payout_api.catalogue_differences()
 returns table (object text, what text, recorded jsonb, present jsonb)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 set jit = off
 as $$
     with newest as (
@@ -9835,7 +9835,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql 5f5ccb5b2dcf
+-- frozen: procedures/audit/catalogue_rights.sql e5360740eb35
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9845,9 +9845,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n
@@ -9892,7 +9890,7 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql 4be2ab2c7e2d
+-- frozen: procedures/audit/catalogue_roles.sql fa01f35a6314
 create or replace function payout.catalogue_roles()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9902,9 +9900,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     )
     select format('role %s', o.rolname),
         jsonb_build_array(
@@ -9929,13 +9925,12 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql ac8ccdc840eb
+-- frozen: procedures/audit/catalogue_rows.sql 6ed67d484c2b
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set intervalstyle = 'postgres'
 as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (
@@ -10489,15 +10484,12 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'currency itself. From p_from on, before p_to.';
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/record_catalogue.sql 27e6892949d4
+-- frozen: procedures/audit/record_catalogue.sql 22227e6f6fc4
 create or replace function payout.record_catalogue(p_reason text)
 returns void
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 as $$
     insert into payout.catalogues (objects, reason)
     select
@@ -15137,7 +15129,7 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
--- frozen: sql/views/trial_balance.sql c2df115906fd
+-- frozen: sql/views/trial_balance.sql b8b1af5a4b0b
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -15154,17 +15146,11 @@ from (
     group by l.currency
 ) as b
 full join (
-    select t.currency, sum(t.amount_minor) as open_transfers_minor
-    from payout_api.open_transfers as s
-    cross join lateral (
-        -- Each by its number, and never all of them: hence the offset.
-        select p.currency, p.amount_minor
-        from payout.payout_transfers as p
-        where p.payout_transfer_id = s.payout_transfer_id
-        offset 0
-    ) as t
-    where s.state <> 'failed'
-    group by t.currency
+    select a.currency, sum(a.amount_minor) as open_transfers_minor
+    from payout_api.overview_by_age as a
+    -- Final states have no age.
+    where a.since_at_least is not null and a.state <> 'failed'
+    group by a.currency
 ) as o on o.currency = b.currency;
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '

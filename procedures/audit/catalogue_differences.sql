@@ -9,9 +9,6 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 set jit = off
 as $$
     with newest as (

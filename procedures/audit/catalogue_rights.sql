@@ -13,9 +13,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n

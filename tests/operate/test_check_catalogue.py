@@ -517,6 +517,35 @@ def test_a_setting_that_was_changed_past_its_record_is_named(
         assert objects(engine.db) == ["row approval_limit_minor of engine_settings (changed)"]
 
 
+@mutant(
+    "a catalogue that quotes as the session does",
+    "catalogue",
+    "set quote_all_identifiers = off\n",
+    "",
+    at="quote_all_identifiers = on",
+)
+@mutant(
+    "a catalogue with intervals as the session writes them",
+    "catalogue",
+    "set intervalstyle = 'postgres'\n",
+    "",
+    at="intervalstyle = iso_8601",
+)
+@mutant(
+    "a catalogue with digests as the session writes them",
+    "catalogue",
+    "set bytea_output = 'hex'\n",
+    "",
+    at="bytea_output = escape",
+)
+@pytest.mark.parametrize(
+    "setting", ["quote_all_identifiers = on", "intervalstyle = iso_8601", "bytea_output = escape"]
+)
+def test_no_setting_of_a_session_makes_a_difference(engine: Engine, setting: str) -> None:
+    engine.db.execute(f"set {setting}".encode())
+    assert complaints(engine.db) == {}
+
+
 def test_without_a_catalogue_everything_is_named(engine: Engine) -> None:
     with unguarded(engine.db, "payout.catalogues"):
         engine.db.execute("delete from payout.catalogues")
