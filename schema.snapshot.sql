@@ -1,6 +1,8 @@
 -- The schema of the payout engine, for review. Written by `make snapshot`; never by hand.
 
 default rights of payout_owner on f: none
+default rights of payout_owner on r in payout: select to payout_auditor; select to payout_operator
+default rights of payout_owner on r in payout_api: select to payout_auditor; select to payout_operator
 rights on the database: connect to public
 role payout_app
 role payout_auditor
@@ -175,9 +177,8 @@ table payout.account_waits, owner payout_owner -- The transfers that were schedu
     constraint account_waits_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     index account_waits_next_look_at_idx USING btree (next_look_at) WHERE (next_look_at IS NOT NULL)
     index account_waits_payee_id_idx USING btree (payee_id) WHERE (next_look_at IS NOT NULL)
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN (((old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id) OR ((old.payee_id)::text IS DISTINCT FROM (new.payee_id)::text) OR (old.created_at IS DISTINCT FROM new.created_at) OR (old.next_look_at IS NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.adoptions, owner payout_owner -- The identities under which this database was adopted; the newest row counts. Claims are refused under any other identity. A row without an identity stops claims until the database is adopted again: the Stripe account was changed, or Stripe has what another database sent.
@@ -196,8 +197,7 @@ table payout.adoptions, owner payout_owner -- The identities under which this da
     constraint identity_is_whole_or_none CHECK ((num_nulls(system_identifier, timeline_id, database_oid, table_oid) = ANY (ARRAY[0, 4])))
     constraint installation_has_an_identity CHECK (((NOT is_installation) OR (system_identifier IS NOT NULL)))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.cap_uses, owner payout_owner -- The part of each cap that has been handed out in its newest day or hour, counted while there is such a cap. A transfer counts once for each key, also if Stripe declines it.
@@ -209,8 +209,7 @@ table payout.cap_uses, owner payout_owner -- The part of each cap that has been 
     transfers integer not null
     constraint cap_uses_pkey PRIMARY KEY (scope, currency, subject)
     constraint use_is_positive CHECK (((amount_minor > (0)::numeric) AND (transfers > 0)))
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.caps, owner payout_owner -- The most that is handed out in a currency: as one transfer, to a payee in a day, and by the engine in an hour, both of UTC. No row, or null: no cap.
@@ -223,8 +222,7 @@ table payout.caps, owner payout_owner -- The most that is handed out in a curren
     constraint a_transfer_is_not_counted CHECK (((scope <> 'transfer'::text) OR (largest_count IS NULL)))
     constraint caps_are_not_negative CHECK (((largest_amount_minor >= 0) AND (largest_count >= 0)))
     constraint scope_is_known CHECK ((scope = ANY (ARRAY['transfer'::text, 'payee'::text, 'engine'::text])))
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_record_change AFTER INSERT OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_caps__record_change()
     rights: select to payout_auditor; select to payout_operator
 
@@ -238,8 +236,7 @@ table payout.catalogues, owner payout_owner -- Functions, triggers, constraints,
     constraint catalogues_pkey PRIMARY KEY (catalogue_id)
     constraint objects_is_an_object CHECK ((jsonb_typeof(objects) = 'object'::text))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.
@@ -255,8 +252,7 @@ END -- One minor unit in the currency itself: 0.01 for usd. An amount times this
     constraint currencies_pkey PRIMARY KEY (currency)
     constraint amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100])))
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, or the application, and these books: both sides, and the next step. Never deleted.
@@ -290,8 +286,7 @@ table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, 
     index discrepancies_resolved_by_rule_id_idx USING btree (resolved_by_rule_id) WHERE (resolved_by_rule_id IS NOT NULL)
     index discrepancies_settlement_edited_idx USING btree (((ours ->> 'settlement_id'::text))) WHERE (kind = 'settlement_edited'::text)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id'), always
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.discrepancy_kinds, owner payout_owner -- The kinds of discrepancy that a comparison can find or an edit of the application makes. Alarms are discrepancies too; their kind is the reason of the alarm.
@@ -345,8 +340,7 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     constraint there_is_one_row CHECK (is_single_row)
     constraint times_and_numbers_can_be_added_up CHECK (((GREATEST(indeterminate_for, scans_apart_for, proposals_expire_after, alarm_window_for, queue_wakeup_again_after, account_change_waits_for) <= '1 year'::interval) AND (GREATEST(max_tries, max_generations, largest_claim, transfers_per_wakeup, max_alarms) <= 1000000)))
     trigger _500_refuse_another_installation BEFORE UPDATE FOR EACH ROW WHEN ((old.installation_id IS DISTINCT FROM new.installation_id)) EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_check_account AFTER UPDATE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.stripe_account_id IS NOT NULL) AND ((old.stripe_account_id IS DISTINCT FROM new.stripe_account_id) OR (old.is_livemode IS DISTINCT FROM new.is_livemode)))) EXECUTE FUNCTION payout.tg_engine_settings__check_account(), always
     trigger _900_record_change AFTER UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_engine_settings__record_change()
     rights: select to payout_auditor; select to payout_operator
@@ -382,17 +376,14 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
     unique index holds_scope_subject_open_key USING btree (scope, subject, ((discrepancy_id IS NULL)), awaits) NULLS NOT DISTINCT WHERE (released_at IS NULL)
     index holds_subject_of_a_cap_idx USING btree (subject) WHERE (awaits = 'cap'::text)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id', 'probes'), always
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.ledger_accounts, owner payout_owner -- The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.
     account text not null
-    is_per_payee boolean not null
     meaning text not null
     constraint ledger_accounts_pkey PRIMARY KEY (account)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.ledger_entries, owner payout_owner -- Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.
@@ -411,8 +402,7 @@ table payout.ledger_entries, owner payout_owner -- Double-entry books: each row 
     constraint ledger_entries_payout_transfer_id_kind_generation_origin_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id, operator_action_id)
     unique index ledger_entries_stripe_reversal_id_key USING btree (stripe_reversal_id) WHERE (stripe_reversal_id IS NOT NULL)
     trigger _500_check_movement BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_ledger_entries__check_movement(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had when these books did not say that it had paid by them. A transfer with such a payout_ref is never sent: it becomes paid, or an alarm.
@@ -431,8 +421,7 @@ table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had w
     seen_at timestamp with time zone not null -- The time at which that read saw it, by our clock.
     constraint listed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     index listed_transfers_payout_ref_idx USING btree (payout_ref)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.not_ours_rules, owner payout_owner -- Rules for transfers at Stripe that are not the engine's: a comparison counts those that fit all conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule (payout.may_be_ours).
@@ -455,8 +444,7 @@ table payout.not_ours_rules, owner payout_owner -- Rules for transfers at Stripe
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     unique index not_ours_rules_open_key USING btree (created_before, metadata_key, destination) NULLS NOT DISTINCT WHERE (ended_at IS NULL)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('ended_at', 'ended_by', 'end_reason'), always
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.open_reversals, owner payout_owner -- The reversals of transfers of which something is owed again: the list of reversed_money, which reads the amounts in the books. A row is gone once all of its transfer is written off or repaid. No foreign keys: verify_books compares.
@@ -484,8 +472,7 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     index operator_actions_expires_at_idx USING btree (expires_at) WHERE (expires_at IS NOT NULL)
     unique index operator_actions_proposal_id_key USING btree (proposal_id) WHERE (proposal_id IS NOT NULL)
     index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text, 'add_currency'::text]))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.outcomes, owner payout_owner -- Each change of a transfer's status, and each reversal, in the order in which the application reads them (payout_api.outcomes_since). Insert-only.
@@ -500,8 +487,7 @@ table payout.outcomes, owner payout_owner -- Each change of a transfer's status,
     constraint outcomes_pkey PRIMARY KEY (outcome_id)
     index outcomes_payout_transfer_id_idx USING brin (payout_transfer_id int8_minmax_multi_ops)
     trigger _100_announce BEFORE INSERT FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_outcomes__announce(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.paces, owner payout_owner -- How many requests a second all workers together make, as far as refusals have shown. Turns of that distance are handed out one after the other.
@@ -514,8 +500,7 @@ table payout.paces, owner payout_owner -- How many requests a second all workers
     constraint kind_is_known CHECK ((kind = ANY (ARRAY['sends'::text, 'reads'::text])))
     constraint pace_is_positive CHECK (((per_second > (0)::numeric) AND (refused_per_second > (0)::numeric)))
     constraint refusal_has_its_time CHECK (((refused_at IS NULL) <= (refused_per_second IS NULL)))
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees, as history: the newest row counts for each key that is claimed for the first time from then on; a request under a key keeps its account.
@@ -528,16 +513,14 @@ table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees
     constraint payee_accounts_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id)
     constraint stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255)))
     index payee_accounts_payee_id_idx USING btree (payee_id, payee_account_id DESC) INCLUDE (stripe_account_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payees, owner payout_owner -- The people and companies that settlements can owe money to. Never changed, never deleted.
     payee_id payout.external_id not null
     created_at timestamp with time zone not null default now()
     constraint payees_pkey PRIMARY KEY (payee_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payout_jobs, owner payout_owner -- One row for each completed settlement: its payout was scheduled.
@@ -546,8 +529,7 @@ table payout.payout_jobs, owner payout_owner -- One row for each completed settl
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP
     constraint payout_jobs_pkey PRIMARY KEY (payout_job_id)
     constraint payout_jobs_settlement_id_key UNIQUE (settlement_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is owed: payee, amount and source, frozen when the settlement was completed.
@@ -565,20 +547,17 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction)
     index payout_transfers_payee_id_idx USING btree (payee_id)
     trigger _110_derive BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.reversed_transfers, owner payout_owner -- Transfers of ours that Stripe has reversed in full or in part, with the next look-up of their reversals until the books have them.
     stripe_transfer_id text not null
     amount_reversed_minor bigint not null -- The most that was seen reversed, in minor units of the transfer's currency.
     next_lookup_at timestamp with time zone -- The time to read its reversals; null: they are booked, or an operator must look.
-    noted_at timestamp with time zone not null default now() -- The time at which a reversal of it was seen first.
     constraint reversed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     constraint amount_is_positive CHECK ((amount_reversed_minor > 0))
     index reversed_transfers_next_lookup_at_idx USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL)
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seal_marks, owner payout_owner -- The tables that are sealed, and for each the id up to which it can be sealed once every transaction that ran when the mark was set has ended. The first row is the sealer's lock.
@@ -587,8 +566,7 @@ table payout.seal_marks, owner payout_owner -- The tables that are sealed, and f
     marked_xid xid8 -- Transactions from this id on began later; null: there is no mark yet.
     marked_at timestamp with time zone not null default now() -- The time at which the mark was set; sealing waits a minute.
     constraint seal_marks_pkey PRIMARY KEY (table_name)
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entries the accounts that its range moved, with the sums of all that was booked on them up to its end; payable, without a payee, stands for all of them. Insert-only.
@@ -602,8 +580,7 @@ table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entri
     constraint seal_subtotals_pkey PRIMARY KEY (account, currency, seal_id)
     constraint seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id)
     index seal_subtotals_seal_id_idx USING btree (seal_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seals, owner payout_owner -- One chain over all sealed tables: each seal closes the next range of ids of one table and covers the hash of the seal before it. Insert-only.
@@ -628,8 +605,7 @@ table payout.seals, owner payout_owner -- One chain over all sealed tables: each
     constraint version_is_known CHECK ((seal_version = 1))
     index seals_rows_until_idx USING btree (rows_until, last_id) WHERE (table_name = 'ledger_entries'::text)
     index seals_time_idx USING gist (tstzrange(rows_from, rows_until, '[)'::text)) WHERE (table_name = 'ledger_entries'::text)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.settlement_lines, owner payout_owner -- The parts of a settlement, which comes before them and, while pending, takes them along when it is deleted. Lines of one payee and source_transaction become one transfer.
@@ -680,23 +656,19 @@ table payout.state_edges, owner payout_owner -- The only moves a transfer may ma
     constraint state_edges_from_state_fkey FOREIGN KEY (from_state) REFERENCES payout.states(state)
     constraint state_edges_to_state_fkey FOREIGN KEY (to_state) REFERENCES payout.states(state)
     constraint edge_leads_elsewhere CHECK ((from_state <> to_state))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.states, owner payout_owner -- The states of a transfer, each with its meaning.
     state text not null
     is_final boolean not null -- True when no move leads out of the state.
-    whose_turn text not null -- The party that acts next while a transfer is in this state.
     entry_kind text -- The kind of ledger entry that a move to this state books; null: it books none.
     credit_account text -- The account that this entry credits; null: that of the payee. It debits in_flight, or the payee's account where the transfer had failed.
     status payout.payout_status not null -- The application's word for the state.
     status_on_hold payout.payout_status not null -- Its word while a hold keeps the transfer back; the same where Stripe may have been asked already, or nothing is to be sent.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
-    constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.stripe_error_rules, owner payout_owner -- The meaning of an answer that is no success, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).
@@ -746,8 +718,7 @@ table payout.stripe_read_pages, owner payout_owner -- A page of a read that was 
     constraint stripe_read_pages_read_id_parameters_key UNIQUE (read_id, parameters)
     constraint stripe_read_pages_read_id_fkey FOREIGN KEY (read_id) REFERENCES payout.stripe_reads(read_id)
     constraint pages_count_from_one CHECK (((page_number >= 1) AND (objects_seen >= 0)))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's lists, and how far it has come. A page is taken only with a token that claim_reads told.
@@ -789,9 +760,8 @@ table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's l
     unique index stripe_reads_one_goes_on_key USING btree (kind) WHERE ((kind = ANY (ARRAY['newest'::text, 'events'::text, 'comparison'::text])) AND (finished_at IS NULL) AND (abandoned_at IS NULL))
     index stripe_reads_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (payout_transfer_id IS NOT NULL)
     index stripe_reads_read_id_idx USING btree (read_id) WHERE (kind = 'comparison'::text)
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN (((old.read_id IS DISTINCT FROM new.read_id) OR (old.kind IS DISTINCT FROM new.kind) OR (old.path IS DISTINCT FROM new.path) OR (old.queries IS DISTINCT FROM new.queries) OR (old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id) OR (old.stripe_transfer_id IS DISTINCT FROM new.stripe_transfer_id) OR (old.worker IS DISTINCT FROM new.worker) OR (old.begun_at IS DISTINCT FROM new.begun_at) OR (old.books_from IS DISTINCT FROM new.books_from) OR (old.system_identifier IS DISTINCT FROM new.system_identifier) OR (old.timeline_id IS DISTINCT FROM new.timeline_id) OR (old.database_oid IS DISTINCT FROM new.database_oid) OR (old.table_oid IS DISTINCT FROM new.table_oid) OR (old.server_started_at IS DISTINCT FROM new.server_started_at) OR (old.adoption_id IS DISTINCT FROM new.adoption_id) OR (old.finished_at IS NOT NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_attempts, owner payout_owner -- Every claim, committed before anything is sent under it.
@@ -807,8 +777,7 @@ table payout.transfer_attempts, owner payout_owner -- Every claim, committed bef
     constraint transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint claim_token_has_a_digest CHECK ((octet_length(claim_token_sha256) = 32))
     constraint lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_observations, owner payout_owner -- Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.
@@ -838,8 +807,7 @@ table payout.transfer_observations, owner payout_owner -- Every answer, timeout,
     constraint signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text, 'key_opened'::text, 'retry'::text, 'park'::text, 'give_up'::text, 'cancel'::text, 'settle_outside'::text])))
     constraint verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
     index transfer_observations_payout_transfer_id_idx USING btree (payout_transfer_id, attempt)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_requests, owner payout_owner -- The request under each idempotency key of a transfer, frozen by the first claim under that key, with the payee's account of that moment.
@@ -864,8 +832,7 @@ table payout.transfer_requests, owner payout_owner -- The request under each ide
     constraint further_key_has_reason_and_evidence CHECK (((generation > 1) = ((reason IS NOT NULL) AND (evidence_observation_id IS NOT NULL))))
     constraint generation_counts_from_one CHECK ((generation >= 1))
     constraint request_names_the_destination CHECK ((NOT ((request ->> 'destination'::text) IS DISTINCT FROM destination)))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The progress of each transfer: the one table that changes while money moves. It can be rebuilt from attempts and observations.
@@ -896,8 +863,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _110_plan_lookup BEFORE UPDATE FOR EACH ROW WHEN (((((new.state)::text = ANY (ARRAY['parked'::text, 'failed'::text])) AND ((old.state)::text <> (new.state)::text)) OR (old.next_lookup_at IS NOT NULL) OR (old.hold_id IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__plan_lookup(), always
     trigger _500_check_start BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_start(), always
     trigger _500_check_transition BEFORE UPDATE FOR EACH ROW WHEN (((old.state)::text IS DISTINCT FROM (new.state)::text)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition(), always
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     trigger _900_tell_status AFTER UPDATE REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_transfer_states__tell_status(), always
     rights: select to payout_auditor; select to payout_operator
@@ -934,7 +900,7 @@ view payout_api.error_codes, body 8e6664a9e6e2, owner payout_owner -- SP1xx: an 
     reaction text
     rights: select to payout_app; select to payout_approver; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.explained, body 32befcc7fab4, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
+view payout_api.explained, body 09a688fab710, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
@@ -1090,7 +1056,7 @@ view payout_api.seen_at_stripe, body 302570d2b660, owner payout_owner -- One row
     observation_id bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.trial_balance, body 221b1d7d90bd, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
+view payout_api.trial_balance, body 299d86f462f3, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
     currency payout.currency_code
     debit_minor numeric
     credit_minor numeric
@@ -1147,6 +1113,7 @@ view payout_api.workers, body f88dadce7684, owner payout_owner -- One row for ea
     rights: select to payout_auditor; select to payout_operator
 
 function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 098fd38e3532 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known.
+function payout.account_totals_at(p_times timestamp with time zone[], p_accounts text[]) returns TABLE(at timestamp with time zone, account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 237ab1748c7d -- For each time and account (null: every one): debits and credits in minor units, and how many, of the entries whose transaction had begun by then; payable is that of all payees.
 function payout.act(p_verb text, p_payout_transfer_ids bigint[], p_reason text, p_preview boolean, p_details jsonb DEFAULT '{}'::jsonb) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8eddd0f9f9d7 -- One row for each transfer; a preview changes nothing.
 function payout.act_outcome(p_verb text, p_state payout.transfer_states, p_operator_action_id bigint, p_details jsonb) returns payout.outcome, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 785a8a551fd4 -- The outcome that the act is for the present key of a transfer.
 function payout.act_problem(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e66600ad525a -- A sentence, or already; null: it can be done.
@@ -1167,12 +1134,12 @@ function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals j
 function payout.booked_states(p_from bigint, p_to bigint) returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2df911507983 -- For each transfer from p_from to p_to the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
 function payout.broken_entries(p_from bigint, p_to bigint) returns SETOF bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7d90110630c6 -- Numbers of entries whose amount, accounts, reversal or act do not go with their kind.
 function payout.can_notify() returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4f90f0de920 -- True until the queue of NOTIFY is nearly full.
-function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
+function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
 function payout.catalogue_functions() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ea101cee99c8 -- Part of payout.catalogue().
 function payout.catalogue_relations() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f6518f89fecb -- Part of payout.catalogue().
-function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 39ccef508a4f -- Part of payout.catalogue().
-function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body da73f106d3a4 -- Part of payout.catalogue().
-function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 536fbb978232 -- Part of payout.catalogue().
+function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a208c037ebc -- Part of payout.catalogue().
+function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a82ce9fdd83 -- Part of payout.catalogue().
+function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 536fbb978232 -- Part of payout.catalogue().
 function payout.catalogue_rules() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3eb9de755036 -- Part of payout.catalogue().
 function payout.change_of_account(p_payee_id text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a00eadf4951 -- Lets the payee be tried again at once, or lets it wait for engine_settings.account_change_waits_for.
 function payout.check_acts(p_from bigint, p_to bigint) returns TABLE(check_name text, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 55f27bc10547 -- Part of payout_api.verify_books().
@@ -1187,10 +1154,9 @@ function payout.check_queue() returns TABLE(check_name text, is_ok boolean, deta
 function payout.check_reads() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7fc97b7b3feb -- Part of payout_api.doctor().
 function payout.check_references(p_from bigint, p_to bigint) returns TABLE(check_name text, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bf02cc9c4167 -- Part of payout_api.verify_books().
 function payout.check_rules(p_from bigint, p_to bigint) returns TABLE(check_name text, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f82b6dbbfdac -- Part of payout_api.verify_books().
-function payout.check_seal(p_seal payout.seals) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dc82757aa2d4 -- One row for each difference: in the chain, in the rows, in the sub-totals.
-function payout.check_seal_chain(p_seal payout.seals) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4cf3a2bc7b3 -- Names the problem of the seal itself; null: it has none.
+function payout.check_seal(p_seal payout.seals) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a16a8b1d422e -- One row for each difference: in the seal itself, in the rows, in the sub-totals.
 function payout.check_seal_rows(p_seal payout.seals) returns TABLE(row_id bigint, what text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 30cb131cfd65 -- Rows that were altered, removed or slipped in; none: all is well.
-function payout.check_seals() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b896f6de5930 -- Part of payout_api.doctor().
+function payout.check_seals() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a09eabc88f22 -- Part of payout_api.doctor().
 function payout.check_secrets(p_from bigint, p_to bigint) returns TABLE(check_name text, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 942dea923419 -- Part of payout_api.verify_books().
 function payout.check_server() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 09ab72cef539 -- Part of payout_api.doctor().
 function payout.check_settlement_rows(p_from text, p_to text) returns TABLE(check_name text, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 84b184f4ac5c -- Part of payout_api.verify_settlements().
@@ -1202,7 +1168,6 @@ function payout.clock_differs(p_stripe_now timestamp with time zone) returns boo
 function payout.close_reversed(p_verb text, p_payee_id text, p_currency text, p_amount_minor bigint, p_payout_transfer_id bigint, p_reason text, p_preview boolean) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e19d0c11a638 -- Books p_amount_minor, of one transfer if given, as write_off entries; one row for each transfer. A preview changes nothing.
 function payout.compare_listed_transfers(p_seen payout.stripe_transfer[], p_metadata jsonb) returns payout.discrepancy[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ff410b5131f -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. Their metadata are given by id, as objects.
 function payout.continue_list(p_kind text, p_worker text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8396b37dde15 -- Returns the one open read of the kind; abandons one that no longer counts.
-function payout.control_totals_at(p_times timestamp with time zone[]) returns TABLE(at timestamp with time zone, account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ffcb1b317c7 -- For each time: debits and credits of each general account and currency in minor units, and how many, of the entries whose transaction had begun by then; payable is that of all payees.
 function payout.count_not_ours(p_counts jsonb, p_rules jsonb) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0158257dbffa -- Adds the rules of explained_by_rules to an object of rule ids with numbers of transfers.
 function payout.count_use(p_transfer payout.payout_transfers, p_now timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa88ae4d80c9 -- Adds a transfer to cap_uses, if its present key was not used before.
 function payout.counted_keys(p_state payout.transfer_states) returns integer, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 35c7d42d2e38 -- Keys of a transfer so far, those left out that were declined for lack of funds.
@@ -1230,6 +1195,7 @@ function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_
 function payout.finish_read(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1d1a38d333ec -- Returns the read with its result, and whether that is an alarm.
 function payout.finish_reversals(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ce15fd25d031 -- Returns the read with its result and the number of reversals booked now.
 function payout.first_absence(p_read payout.stripe_reads) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52e14177d90e -- Id of the observation of the earlier scan; null: there is no proof yet.
+function payout.first_unsealed_rows() returns TABLE(table_name text, row_at timestamp with time zone, marked_at timestamp with time zone), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4064a888e6ac -- Each with its time, and the time of the mark that its table has; no row: all are sealed.
 function payout.fold_facts(p_from bigint DEFAULT '-9223372036854775808'::bigint, p_to bigint DEFAULT '9223372036854775807'::bigint) returns TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, window_begins_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1d26e95c4c89 -- One row for each transfer from p_from to p_to as transfer_states must say it, folded from attempts, observations and books.
 function payout.forget_pending_wakeup() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 07e6eb7aaca1 -- Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a rollback.
 function payout.forgotten_sends_last(p_settings payout.engine_settings) returns interval, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 781be55dd9a3 -- The time after a transfer was due from which a look at Stripe's list shows whether it was sent, though nothing here says so.
@@ -1280,7 +1246,7 @@ function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe
 function payout.may_be_ours(p_listed payout.stripe_transfer) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d14dc190417 -- True where it names our installation, a payout_ref of ours, or a settlement and a payee of ours; or a payout_ref without saying of which installation.
 function payout.measure_stops(p_limit integer) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d0969454be53 -- Part of payout_api.measure().
 function payout.measure_transfers(p_now timestamp with time zone, p_limit integer) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2404a9713d91 -- Part of payout_api.measure().
-function payout.measure_upkeep(p_now timestamp with time zone) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b14f047970a5 -- Part of payout_api.measure().
+function payout.measure_upkeep(p_now timestamp with time zone) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 506c05e11f5f -- Part of payout_api.measure().
 function payout.metadata_on_page(p_kind text, p_objects jsonb) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 320bb9029ebf -- An object of Stripe's transfer ids, each with its metadata; those without are left out.
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
 function payout.metric_label(p_text text) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6eb2922ae711 -- The text itself where it is a code such as balance_insufficient, else other; none for null.
@@ -1291,7 +1257,6 @@ function payout.newest_facts(p_from bigint DEFAULT '-9223372036854775808'::bigin
 function payout.newest_on_page(p_objects jsonb, p_until timestamp with time zone) returns timestamp with time zone, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 32ddce50ae70 -- The newest created of the objects that is not later than p_until; null: there is none.
 function payout.newest_outcomes(p_from bigint DEFAULT '-9223372036854775808'::bigint, p_to bigint DEFAULT '9223372036854775807'::bigint) returns TABLE(payout_transfer_id bigint, status text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5293f6c07d26 -- One row for each transfer from p_from to p_to with an outcome; one without any is scheduled.
 function payout.newest_refusals(p_payout_transfer_ids bigint[]) returns TABLE(payout_transfer_id bigint, awaits text, subject text, reason text, is_for_rate boolean, claimed_at timestamp with time zone), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a939eb09a784 -- Of each transfer whose newest outcome is a decline that passes by itself, or a refusal for the rate: what waits (a currency or a payee), why, and when the attempt was claimed.
-function payout.newest_row_id(p_table_name text) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d518db58ac78 -- The highest id; null: the table is empty.
 function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
 function payout.next_round(p_awaits text, p_probes integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 35fdf4fb05fd -- The wait after so many transfers were let through; null: no more is.
 function payout.next_settlement_id(p_after text) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b4b6b07fc0f9 -- Null: there is none.
@@ -1301,7 +1266,6 @@ function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile
 function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d681ca449377 -- Plans the read of their reversals; returns the number of transfers.
 function payout.notify_application() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8ebf368c440c -- Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.
 function payout.notify_operators(p_reason text, p_subject text, p_ids jsonb DEFAULT '{}'::jsonb) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d76bfa16b901 -- Notifies channel payout_alarms of the alarm as JSON: alarm, subject and p_ids; warns with reason and subject.
-function payout.oldest_unsealed_at() returns timestamp with time zone, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 57bef44c9f51 -- The time of that row; null: all are sealed.
 function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_now timestamp with time zone, p_settings payout.engine_settings, p_is_paced boolean) returns SETOF payout.claim, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d26933f4e39b -- Moves these transfers to in_flight; returns each with its key, token and request.
 function payout.open_keys(p_now timestamp with time zone, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1c125405a5b4 -- Opens the next key of these transfers; returns of how many.
 function payout.open_states(p_limit integer) returns SETOF payout.transfer_states, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a4029340a92 -- Transfers that are scheduled, being sent, waiting, parked or failed.
@@ -1336,7 +1300,7 @@ function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text) returns
 function payout.read_stripe_transfer(p_object jsonb) returns payout.stripe_transfer, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38a2b6f30234 -- Reads one object; null where a field is absent or cannot be read.
 function payout.read_text(p_value jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc1c873e1823 -- The text; null for a value that is absent, of another type or longer than 500 characters.
 function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3f9caaa3cb4e -- The number; null for one that is absent, negative, broken, more than bigint holds, or no number.
-function payout.record_catalogue(p_reason text) returns void, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off, rights: none, body e2cc0828d386 -- Records every object of the catalogue, with the reason and the login, for the doctor to compare with.
+function payout.record_catalogue(p_reason text) returns void, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e2cc0828d386 -- Records every object of the catalogue, with the reason and the login, for the doctor to compare with.
 function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_read_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9522437d82cb -- Stores each discrepancy once; returns how many are open.
 function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 010bb5bcd5c4 -- Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns how many.
 function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0fadc9b35ed6 -- Judges stored listed transfers that are known here; returns the number of alarms.
@@ -1369,7 +1333,7 @@ function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversal
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
 function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3a23c1ebb819 -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).
 function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
-function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
+function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fedb273eee0e -- Seals about p_limit rows at most; returns the number of rows.
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; bytea_output=hex, rights: none, body 8ff02550a9b7 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
 function payout.selected_transfers(p_payout_transfer_id bigint, p_settlement_id text, p_payee_id text, p_currency text, p_because text) returns bigint[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 96ec92412e0f -- Numbers of the transfers, in order; those that are done only if named by number or settlement.
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 84823f753204 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
@@ -1382,8 +1346,7 @@ function payout.stop_claims(p_alarm text, p_reason text, p_read_id bigint) retur
 function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2e62869e050f -- Places a hold on the worker of the attempt, if its key is refused or another worker succeeded within engine_settings.alarm_window_for, else on the engine.
 function payout.stop_transfer(p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb2ffa448002 -- Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the engine.
 function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
-function payout.subtotals_at(p_seal_id bigint, p_account text DEFAULT NULL::text) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 36fcf8841f2d -- Debits and credits in minor units, from the first entry to the end of the seal.
-function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7df99ae6e10a -- Debits and credits in minor units, and how many, from the first entry to the last of the range.
+function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 354424299245 -- Debits and credits in minor units, and how many, from the first entry to the last of the range.
 function payout.summary_balances(p_rows integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d933ec3859ad -- Part of payout_api.summary().
 function payout.summary_installation(p_days integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27fe84151918 -- Part of payout_api.summary().
 function payout.summary_transfers(p_days integer, p_rows integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d61979c292c7 -- Part of payout_api.summary().
@@ -1423,15 +1386,15 @@ function payout_api.add_currency(p_currency text, p_minor_digits integer, p_reas
 function payout_api.add_not_ours_rule(p_reason text, p_created_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata_key text DEFAULT NULL::text, p_destination text DEFAULT NULL::text, p_everything boolean DEFAULT false) returns payout.not_ours_rules, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 3c09cef8a825 -- Counts transfers at Stripe as those of other software: made before a time, with a key in their metadata, to an account (all that are given), or everything that cannot be ours; with a reason. Resolves their open discrepancies. Safe to repeat.
 function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d7f544ab4577 -- Proposes to adopt the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one. Null: it waits for payout_api.approve. Safe to repeat.
 function payout_api.approve(p_action_id bigint, p_reason text) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_approver, body ed552a91edef -- Approves the act that another login has proposed, and does it; one row for each transfer with its result. payout_api.proposals lists those that wait.
-function payout_api.balances_as_of(p_at timestamp with time zone, p_payee_id text DEFAULT NULL::text) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, balance_minor numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 3f6ad6fdda04 -- Credit minus debit of every account and currency, or of one payee's, in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
+function payout_api.balances_as_of(p_at timestamp with time zone, p_payee_id text DEFAULT NULL::text) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, balance_minor numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 27609a323cb7 -- Credit minus debit of every account and currency, or of one payee's, in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
 function payout_api.cancel(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body a8020de5170a -- Cancels the transfers that are named by any of the marks, joined by and: they are not owed after all. One row for each with its result; p_preview changes nothing.
-function payout_api.catalogue_differences() returns TABLE(object text, what text, recorded jsonb, present jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off; jit=off, rights: execute to payout_auditor; execute to payout_operator, body c1c68c3e56a1 -- One row for each object that was added, removed or changed since the catalogue was recorded; recorded and present are its definition, and its text as the server writes it.
+function payout_api.catalogue_differences() returns TABLE(object text, what text, recorded jsonb, present jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator, body c1c68c3e56a1 -- One row for each object that was added, removed or changed since the catalogue was recorded; recorded and present are its definition, and its text as the server writes it.
 function payout_api.change_setting(p_name text, p_value text, p_reason text) returns text, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 734bbaf74035 -- Sets a column of payout.engine_settings; returns its new value. The change is in operator_actions.
 function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6afe0e80a697 -- Fixes another Stripe account or mode, with a reason; claims are refused until the database is adopted again.
 function payout_api.claim_reads(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_kind text DEFAULT NULL::text, p_stripe_now timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(read_id bigint, kind text, token text, path text, parameters jsonb, objects_seen bigint, objects_expected bigint, read_in_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body f39366649896 -- Hands out up to p_limit reads, of one kind (newest, lookup, reversals, events, comparison) or of all: path and parameters of the next page, and the token without which report_page takes none; read_in_seconds is the turn of the first page, counted from before the call. The Stripe account is that of the worker's key, p_stripe_now the time by Stripe's Date header; no look-ups while that is far from the server's clock.
 function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_stripe_now timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, claim_token text, request jsonb, lease_seconds double precision, deadline_seconds double precision, send_in_seconds double precision, due_for_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off; enable_material=off; plan_cache_mode=force_generic_plan, rights: execute to payout_worker, body afdfd121ffd2 -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine or the worker is on hold. The Stripe account is that of the worker's key, p_stripe_now the time by Stripe's Date header. Seconds count from before the call; send_in_seconds is the turn of the transfer, where a pace is kept; due_for_seconds since it was due under this key, for metrics.
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT NULL::jsonb, p_register_payees boolean DEFAULT false) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body 75263549efc8 -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency. p_register_payees registers payees that are unknown, without an account.
-function payout_api.control_totals() returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 3e5f57f87813 -- Debits and credits of each general account and currency in minor units, and how many; account payable stands for those of all payees. The balance is credit minus debit.
+function payout_api.control_totals() returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 7d3039329294 -- Debits and credits of each general account and currency in minor units, and how many; account payable stands for those of all payees. The balance is credit minus debit.
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 7d791927a33f -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
 function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text) returns payout.not_ours_rules, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 67ef7ac21738 -- Ends a rule with a reason; the next comparison reads all of Stripe's transfers. Safe to repeat.
 function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
@@ -1441,7 +1404,7 @@ function payout_api.ledger_page(p_from timestamp with time zone, p_to timestamp 
 function payout_api.ledger_totals(p_from timestamp with time zone, p_to timestamp with time zone) returns TABLE(account text, currency payout.currency_code, accounts bigint, debit_minor numeric, credit_minor numeric, opening numeric, debit numeric, credit numeric, closing numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator, body 4dc29f3395cd -- Per account and currency, payable for those of all payees: how many accounts they are, debit and credit of the entries from p_from on and before p_to, in minor units and in the currency itself, between the balances before and after.
 function payout_api.major_units(p_amount_minor numeric, p_currency text) returns numeric, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body 87949f8074e6 -- The amount in the currency itself, with the currency's digits: 15.00 for 1500 usd; null for a currency that is not in payout.currencies.
 function payout_api.measure(p_worker text) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; work_mem=16MB, rights: execute to payout_worker, body fe1a2daf5822 -- Names, meanings, labels and values of the gauges, or no row while another worker measures; the worker is one that heartbeat has noted.
-function payout_api.money_flow(p_from timestamp with time zone, p_to timestamp with time zone) returns TABLE(day date, currency payout.currency_code, transfers_settled bigint, transfers_paid bigint, settled_minor numeric, paid_minor numeric, failed_minor numeric, taken_back_minor numeric, settled numeric, paid numeric, failed numeric, taken_back numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 0d9d178c048d -- For each day (UTC) and currency in which any was booked: the amounts that settlements owed, that were paid, that were declined, and that Stripe took back, in minor units and in the currency itself. From p_from on, before p_to.
+function payout_api.money_flow(p_from timestamp with time zone, p_to timestamp with time zone) returns TABLE(day date, currency payout.currency_code, transfers_settled bigint, transfers_paid bigint, settled_minor numeric, paid_minor numeric, failed_minor numeric, taken_back_minor numeric, settled numeric, paid numeric, failed numeric, taken_back numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body da2da39e74c2 -- For each day (UTC) and currency in which any was booked: the amounts that settlements owed, that were paid, that were declined, and that Stripe took back, in minor units and in the currency itself. From p_from on, before p_to.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 9922225f2286 -- Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, and the next step for it.
 function payout_api.outcomes_since(p_after bigint DEFAULT 0, p_limit integer DEFAULT 100) returns TABLE(outcome_id bigint, settlement_id text, payee_id text, source_transaction text, amount_minor bigint, currency text, status text, reason text, stripe_transfer_id text, changed_at timestamp with time zone, reversed_minor bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body f795088cbeae -- Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.
 function payout_api.park(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d7a930ec2416 -- Parks transfers that wait to be sent again, named by any of the marks, joined by and: they are looked up at Stripe first. One row for each with its result; p_preview changes nothing.

@@ -4,7 +4,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql 3db28a4d81c9
+-- frozen: sql/roles.sql ccdefbc093a5
 reset role;
 
 do $$
@@ -59,7 +59,10 @@ grant usage on schema payout to payout_app, payout_operator, payout_auditor;
 grant usage on schema payout_api to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 
+-- So a file grants only to further roles. The second one is of tables and of views.
 alter default privileges for role payout_owner revoke execute on functions from public;
+alter default privileges for role payout_owner in schema payout, payout_api
+    grant select on tables to payout_operator, payout_auditor;
 
 -- A caller who may create temporary objects could put them in front of a name.
 do $$
@@ -300,7 +303,7 @@ end
 $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
--- frozen: sql/tables/catalogues.sql 8d2e0ab9d70c
+-- frozen: sql/tables/catalogues.sql 3c4ed7c7feff
 create table payout.catalogues (
     catalogue_id bigint not null generated always as identity,
     objects jsonb not null,
@@ -320,14 +323,9 @@ comment on column payout.catalogues.objects is
 comment on column payout.catalogues.server_major is
     'The major version of the server that wrote these texts; another one may write them otherwise.';
 
-create trigger _500_refuse_change before update or delete on payout.catalogues
-    for each row execute function payout.tg__refuse_change();
-alter table payout.catalogues enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.catalogues
+create trigger _500_refuse_change before update or delete or truncate on payout.catalogues
     for each statement execute function payout.tg__refuse_change();
-alter table payout.catalogues enable always trigger _500_refuse_truncate;
-
-grant select on payout.catalogues to payout_operator, payout_auditor;
+alter table payout.catalogues enable always trigger _500_refuse_change;
 -- frozen: procedures/identity/tg_engine_settings__check_account.sql 3c472215d847
 create or replace function payout.tg_engine_settings__check_account()
 returns trigger
@@ -376,7 +374,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql d2bae334504c
+-- frozen: sql/tables/identity.sql 969fa2c8011a
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -500,12 +498,9 @@ create trigger _500_refuse_another_installation
     when (old.installation_id is distinct from new.installation_id)
     execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
-create trigger _500_refuse_delete before delete on payout.engine_settings
-    for each row execute function payout.tg__refuse_change();
-alter table payout.engine_settings enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.engine_settings
+create trigger _500_refuse_delete before delete or truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
-alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create constraint trigger _900_check_account
     after update on payout.engine_settings
     deferrable initially deferred
@@ -520,8 +515,6 @@ create trigger _900_record_change
     after update on payout.engine_settings
     for each row
     execute function payout.tg_engine_settings__record_change();
-
-grant select on payout.engine_settings to payout_operator, payout_auditor;
 
 
 create table payout.adoptions (
@@ -563,14 +556,9 @@ comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
 
-create trigger _500_refuse_change before update or delete on payout.adoptions
-    for each row execute function payout.tg__refuse_change();
-alter table payout.adoptions enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.adoptions
+create trigger _500_refuse_change before update or delete or truncate on payout.adoptions
     for each statement execute function payout.tg__refuse_change();
-alter table payout.adoptions enable always trigger _500_refuse_truncate;
-
-grant select on payout.adoptions to payout_operator, payout_auditor;
+alter table payout.adoptions enable always trigger _500_refuse_change;
 -- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql f8aa1a572841
 create or replace function payout.tg_ledger_entries__check_movement()
 returns trigger
@@ -619,7 +607,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal, and only what an operator ordered names the act (23514).';
--- frozen: sql/tables/ledger.sql f1d4fd786563
+-- frozen: sql/tables/ledger.sql 28bca9f2b28e
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -660,14 +648,9 @@ create trigger _500_check_movement
     for each row
     execute function payout.tg_ledger_entries__check_movement();
 alter table payout.ledger_entries enable always trigger _500_check_movement;
-create trigger _500_refuse_change before update or delete on payout.ledger_entries
-    for each row execute function payout.tg__refuse_change();
-alter table payout.ledger_entries enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.ledger_entries
+create trigger _500_refuse_change before update or delete or truncate on payout.ledger_entries
     for each statement execute function payout.tg__refuse_change();
-alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_entries to payout_operator, payout_auditor;
+alter table payout.ledger_entries enable always trigger _500_refuse_change;
 
 
 create table payout.open_reversals (
@@ -683,8 +666,6 @@ comment on table payout.open_reversals is
 create trigger _500_refuse_truncate before truncate on payout.open_reversals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.open_reversals enable always trigger _500_refuse_truncate;
-
-grant select on payout.open_reversals to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_caps__record_change.sql b2edae7d18aa
 create or replace function payout.tg_caps__record_change()
 returns trigger
@@ -702,7 +683,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 9b9c776ec0e1
+-- frozen: sql/tables/lists.sql 5d95b60a24d5
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -725,33 +706,23 @@ comment on column payout.currencies.amount_step is
 comment on column payout.currencies.minor_unit is
     'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
-create trigger _500_refuse_change before update or delete on payout.currencies
-    for each row execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.currencies
+create trigger _500_refuse_change before update or delete or truncate on payout.currencies
     for each statement execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_truncate;
-
-grant select on payout.currencies to payout_operator, payout_auditor;
+alter table payout.currencies enable always trigger _500_refuse_change;
 
 
 create table payout.states (
     state text not null,
     is_final boolean not null,
-    whose_turn text not null,
     entry_kind text,
     credit_account text,
     status payout.payout_status not null,
     status_on_hold payout.payout_status not null,
     meaning text not null,
-    constraint states_pkey primary key (state),
-    constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+    constraint states_pkey primary key (state)
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is
-    'The party that acts next while a transfer is in this state.';
 comment on column payout.states.entry_kind is
     'The kind of ledger entry that a move to this state books; null: it books none.';
 comment on column payout.states.credit_account is
@@ -762,14 +733,9 @@ comment on column payout.states.status_on_hold is
     'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
     'already, or nothing is to be sent.';
 
-create trigger _500_refuse_change before update or delete on payout.states
-    for each row execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.states
+create trigger _500_refuse_change before update or delete or truncate on payout.states
     for each statement execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_truncate;
-
-grant select on payout.states to payout_operator, payout_auditor;
+alter table payout.states enable always trigger _500_refuse_change;
 
 
 create table payout.situations (
@@ -797,8 +763,6 @@ create trigger _500_refuse_truncate before truncate on payout.situations
     for each statement execute function payout.tg__refuse_change();
 alter table payout.situations enable always trigger _500_refuse_truncate;
 
-grant select on payout.situations to payout_operator, payout_auditor;
-
 
 create table payout.state_edges (
     from_state text not null,
@@ -814,33 +778,22 @@ create table payout.state_edges (
 comment on table payout.state_edges is
     'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
-create trigger _500_refuse_change before update or delete on payout.state_edges
-    for each row execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.state_edges
+create trigger _500_refuse_change before update or delete or truncate on payout.state_edges
     for each statement execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_truncate;
-
-grant select on payout.state_edges to payout_operator, payout_auditor;
+alter table payout.state_edges enable always trigger _500_refuse_change;
 
 
 create table payout.ledger_accounts (
     account text not null,
-    is_per_payee boolean not null,
     meaning text not null,
     constraint ledger_accounts_pkey primary key (account)
 );
 comment on table payout.ledger_accounts is
     'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
 
-create trigger _500_refuse_change before update or delete on payout.ledger_accounts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+create trigger _500_refuse_change before update or delete or truncate on payout.ledger_accounts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_accounts to payout_operator, payout_auditor;
+alter table payout.ledger_accounts enable always trigger _500_refuse_change;
 
 
 create table payout.stripe_error_rules (
@@ -916,8 +869,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_error_rules enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_error_rules to payout_operator, payout_auditor;
-
 
 create table payout.discrepancy_kinds (
     kind text not null,
@@ -932,9 +883,7 @@ comment on column payout.discrepancy_kinds.advice is 'The next step for an opera
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
-
-grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
--- frozen: sql/tables/limits.sql b7974409bad9
+-- frozen: sql/tables/limits.sql c6f4f95bc7a4
 -- They are sequences, because no claim must wait for another one's commit (D-130).
 create sequence payout.send_turns;
 comment on sequence payout.send_turns is
@@ -969,14 +918,9 @@ comment on column payout.paces.refused_at is
     'The time of that refusal; requests that were handed out before it were made at the old pace.';
 comment on column payout.paces.grown_at is 'The time at which the pace was last made faster.';
 
-create trigger _500_refuse_delete before delete on payout.paces
-    for each row execute function payout.tg__refuse_change();
-alter table payout.paces enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.paces
+create trigger _500_refuse_delete before delete or truncate on payout.paces
     for each statement execute function payout.tg__refuse_change();
-alter table payout.paces enable always trigger _500_refuse_truncate;
-
-grant select on payout.paces to payout_operator, payout_auditor;
+alter table payout.paces enable always trigger _500_refuse_delete;
 
 
 create table payout.caps (
@@ -997,19 +941,14 @@ comment on table payout.caps is
 comment on column payout.caps.largest_amount_minor is 'In minor units; null: any amount.';
 comment on column payout.caps.largest_count is 'The number of transfers; null: any number.';
 
-create trigger _500_refuse_delete before delete on payout.caps
-    for each row execute function payout.tg__refuse_change();
-alter table payout.caps enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.caps
+create trigger _500_refuse_delete before delete or truncate on payout.caps
     for each statement execute function payout.tg__refuse_change();
-alter table payout.caps enable always trigger _500_refuse_truncate;
+alter table payout.caps enable always trigger _500_refuse_delete;
 -- Not ALWAYS: a replica gets the record by itself.
 create trigger _900_record_change
     after insert or update on payout.caps
     for each row
     execute function payout.tg_caps__record_change();
-
-grant select on payout.caps to payout_operator, payout_auditor;
 
 
 create table payout.cap_uses (
@@ -1029,14 +968,9 @@ comment on column payout.cap_uses.subject is 'The payee; of the engine an empty 
 comment on column payout.cap_uses.begun_at is 'The beginning of the day or hour, in UTC.';
 comment on column payout.cap_uses.amount_minor is 'In minor units of currency.';
 
-create trigger _500_refuse_delete before delete on payout.cap_uses
-    for each row execute function payout.tg__refuse_change();
-alter table payout.cap_uses enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.cap_uses
+create trigger _500_refuse_delete before delete or truncate on payout.cap_uses
     for each statement execute function payout.tg__refuse_change();
-alter table payout.cap_uses enable always trigger _500_refuse_truncate;
-
-grant select on payout.cap_uses to payout_operator, payout_auditor;
+alter table payout.cap_uses enable always trigger _500_refuse_delete;
 -- frozen: procedures/common/tg__close_once.sql 9ec6d8f1a8d7
 create or replace function payout.tg__close_once()
 returns trigger
@@ -1301,7 +1235,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql f8396dd37132
+-- frozen: sql/tables/transfers.sql 2c8219765f33
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1312,14 +1246,9 @@ create table payout.payout_jobs (
 comment on table payout.payout_jobs is
     'One row for each completed settlement: its payout was scheduled.';
 
-create trigger _500_refuse_change before update or delete on payout.payout_jobs
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payout_jobs enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payout_jobs
+create trigger _500_refuse_change before update or delete or truncate on payout.payout_jobs
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_jobs to payout_operator, payout_auditor;
+alter table payout.payout_jobs enable always trigger _500_refuse_change;
 
 
 create table payout.payout_transfers (
@@ -1353,14 +1282,9 @@ create trigger _110_derive
     for each row
     execute function payout.tg_payout_transfers__derive();
 alter table payout.payout_transfers enable always trigger _110_derive;
-create trigger _500_refuse_change before update or delete on payout.payout_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payout_transfers enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payout_transfers
+create trigger _500_refuse_change before update or delete or truncate on payout.payout_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_transfers to payout_operator, payout_auditor;
+alter table payout.payout_transfers enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_states (
@@ -1448,12 +1372,9 @@ create trigger _500_check_transition
     when (old.state is distinct from new.state)
     execute function payout.tg_transfer_states__check_transition();
 alter table payout.transfer_states enable always trigger _500_check_transition;
-create trigger _500_refuse_delete before delete on payout.transfer_states
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_states enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.transfer_states
+create trigger _500_refuse_delete before delete or truncate on payout.transfer_states
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_states enable always trigger _500_refuse_truncate;
+alter table payout.transfer_states enable always trigger _500_refuse_delete;
 create trigger _511_check_progress
     before update on payout.transfer_states
     for each row
@@ -1465,8 +1386,6 @@ create trigger _900_tell_status
     for each statement
     execute function payout.tg_transfer_states__tell_status();
 alter table payout.transfer_states enable always trigger _900_tell_status;
-
-grant select on payout.transfer_states to payout_operator, payout_auditor;
 
 
 create table payout.account_waits (
@@ -1501,14 +1420,9 @@ create trigger _500_refuse_rewrite
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete on payout.account_waits
-    for each row execute function payout.tg__refuse_change();
-alter table payout.account_waits enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.account_waits
+create trigger _500_refuse_delete before delete or truncate on payout.account_waits
     for each statement execute function payout.tg__refuse_change();
-alter table payout.account_waits enable always trigger _500_refuse_truncate;
-
-grant select on payout.account_waits to payout_operator, payout_auditor;
+alter table payout.account_waits enable always trigger _500_refuse_delete;
 
 
 create table payout.transfer_attempts (
@@ -1536,14 +1450,9 @@ comment on column payout.transfer_attempts.worker is 'The name the claiming proc
 comment on column payout.transfer_attempts.claim_token_sha256 is
     'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
-create trigger _500_refuse_change before update or delete on payout.transfer_attempts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_attempts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
+create trigger _500_refuse_change before update or delete or truncate on payout.transfer_attempts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_attempts to payout_operator, payout_auditor;
+alter table payout.transfer_attempts enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_observations (
@@ -1596,14 +1505,10 @@ comment on column payout.transfer_observations.next_attempt_at is
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
 
-create trigger _500_refuse_change before update or delete on payout.transfer_observations
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_observations enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_observations
+create trigger _500_refuse_change
+    before update or delete or truncate on payout.transfer_observations
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_observations to payout_operator, payout_auditor;
+alter table payout.transfer_observations enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_requests (
@@ -1657,15 +1562,10 @@ comment on column payout.transfer_requests.second_evidence_observation_id is
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete on payout.transfer_requests
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_requests enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_requests
+create trigger _500_refuse_change before update or delete or truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 01e3a4dbe347
+alter table payout.transfer_requests enable always trigger _500_refuse_change;
+-- frozen: sql/tables/operations.sql 21730e7970ca
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1699,14 +1599,9 @@ create index operator_actions_expires_at_idx
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
     where action in ('adopt_database', 'change_setting', 'add_currency');
 
-create trigger _500_refuse_change before update or delete on payout.operator_actions
-    for each row execute function payout.tg__refuse_change();
-alter table payout.operator_actions enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.operator_actions
+create trigger _500_refuse_change before update or delete or truncate on payout.operator_actions
     for each statement execute function payout.tg__refuse_change();
-alter table payout.operator_actions enable always trigger _500_refuse_truncate;
-
-grant select on payout.operator_actions to payout_operator, payout_auditor;
+alter table payout.operator_actions enable always trigger _500_refuse_change;
 
 
 create table payout.not_ours_rules (
@@ -1750,17 +1645,12 @@ create unique index not_ours_rules_open_key
     on payout.not_ours_rules (created_before, metadata_key, destination) nulls not distinct
     where ended_at is null;
 
-create trigger _500_refuse_delete before delete on payout.not_ours_rules
-    for each row execute function payout.tg__refuse_change();
-alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.not_ours_rules
+create trigger _500_refuse_delete before delete or truncate on payout.not_ours_rules
     for each statement execute function payout.tg__refuse_change();
-alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
+alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
 create trigger _500_close_once before update on payout.not_ours_rules
     for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
 alter table payout.not_ours_rules enable always trigger _500_close_once;
-
-grant select on payout.not_ours_rules to payout_operator, payout_auditor;
 
 
 create table payout.discrepancies (
@@ -1825,18 +1715,13 @@ create index discrepancies_explained_idx
     where is_compared and resolved_at is not null and resolved_by_read_id is null
         and resolved_by_rule_id is null;
 
-create trigger _500_refuse_delete before delete on payout.discrepancies
-    for each row execute function payout.tg__refuse_change();
-alter table payout.discrepancies enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.discrepancies
+create trigger _500_refuse_delete before delete or truncate on payout.discrepancies
     for each statement execute function payout.tg__refuse_change();
-alter table payout.discrepancies enable always trigger _500_refuse_truncate;
+alter table payout.discrepancies enable always trigger _500_refuse_delete;
 create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
         'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
 alter table payout.discrepancies enable always trigger _500_close_once;
-
-grant select on payout.discrepancies to payout_operator, payout_auditor;
 
 
 create table payout.holds (
@@ -1902,19 +1787,14 @@ create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_i
 create index holds_expires_at_idx on payout.holds (expires_at)
     where expires_at is not null and released_at is null;
 
-create trigger _500_refuse_delete before delete on payout.holds
-    for each row execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.holds
+create trigger _500_refuse_delete before delete or truncate on payout.holds
     for each statement execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_truncate;
+alter table payout.holds enable always trigger _500_refuse_delete;
 create trigger _500_close_once before update on payout.holds
     for each row execute function payout.tg__close_once(
         'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
         'probes');
 alter table payout.holds enable always trigger _500_close_once;
-
-grant select on payout.holds to payout_operator, payout_auditor;
 -- frozen: procedures/transfers/tg_outcomes__announce.sql 02171be319ef
 create or replace function payout.tg_outcomes__announce()
 returns trigger
@@ -1940,7 +1820,7 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql 9951542b55b9
+-- frozen: sql/tables/outcomes.sql 5abe4f3a7b3f
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -1971,14 +1851,9 @@ create index outcomes_payout_transfer_id_idx
 create trigger _100_announce before insert on payout.outcomes
     for each statement execute function payout.tg_outcomes__announce();
 alter table payout.outcomes enable always trigger _100_announce;
-create trigger _500_refuse_change before update or delete on payout.outcomes
-    for each row execute function payout.tg__refuse_change();
-alter table payout.outcomes enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.outcomes
+create trigger _500_refuse_change before update or delete or truncate on payout.outcomes
     for each statement execute function payout.tg__refuse_change();
-alter table payout.outcomes enable always trigger _500_refuse_truncate;
-
-grant select on payout.outcomes to payout_operator, payout_auditor;
+alter table payout.outcomes enable always trigger _500_refuse_change;
 
 
 create sequence payout.awaited_outcomes;
@@ -2008,7 +1883,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 7641d6fe2b6d
+-- frozen: sql/tables/reads.sql 093a045dde7f
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2120,14 +1995,9 @@ create trigger _500_refuse_rewrite
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete on payout.stripe_reads
-    for each row execute function payout.tg__refuse_change();
-alter table payout.stripe_reads enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.stripe_reads
+create trigger _500_refuse_delete before delete or truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
-alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_reads to payout_operator, payout_auditor;
+alter table payout.stripe_reads enable always trigger _500_refuse_delete;
 
 
 create table payout.stripe_read_pages (
@@ -2158,14 +2028,9 @@ comment on column payout.stripe_read_pages.kept is
     'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
+create trigger _500_refuse_change before update or delete or truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
-alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
+alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
 
 
 create table payout.listed_transfers (
@@ -2207,21 +2072,15 @@ comment on column payout.listed_transfers.seen_at is
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
-create trigger _500_refuse_change before update or delete on payout.listed_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.listed_transfers enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.listed_transfers
+create trigger _500_refuse_change before update or delete or truncate on payout.listed_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.listed_transfers to payout_operator, payout_auditor;
+alter table payout.listed_transfers enable always trigger _500_refuse_change;
 
 
 create table payout.reversed_transfers (
     stripe_transfer_id text not null,
     amount_reversed_minor bigint not null,
     next_lookup_at timestamptz,
-    noted_at timestamptz not null default now(),
     constraint reversed_transfers_pkey primary key (stripe_transfer_id),
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
@@ -2232,21 +2091,14 @@ comment on column payout.reversed_transfers.amount_reversed_minor is
     'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
     'The time to read its reversals; null: they are booked, or an operator must look.';
-comment on column payout.reversed_transfers.noted_at is
-    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
 
-create trigger _500_refuse_delete before delete on payout.reversed_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
+create trigger _500_refuse_delete before delete or truncate on payout.reversed_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql 13f35f5ddcaf
+alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
+-- frozen: sql/tables/seals.sql b62c5409a12b
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2296,14 +2148,9 @@ create index seals_rows_until_idx on payout.seals (rows_until, last_id)
 create index seals_time_idx on payout.seals using gist (tstzrange(rows_from, rows_until, '[)'))
     where table_name = 'ledger_entries';
 
-create trigger _500_refuse_change before update or delete on payout.seals
-    for each row execute function payout.tg__refuse_change();
-alter table payout.seals enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.seals
+create trigger _500_refuse_change before update or delete or truncate on payout.seals
     for each statement execute function payout.tg__refuse_change();
-alter table payout.seals enable always trigger _500_refuse_truncate;
-
-grant select on payout.seals to payout_operator, payout_auditor;
+alter table payout.seals enable always trigger _500_refuse_change;
 
 
 create table payout.seal_marks (
@@ -2323,14 +2170,9 @@ comment on column payout.seal_marks.marked_xid is
 comment on column payout.seal_marks.marked_at is
     'The time at which the mark was set; sealing waits a minute.';
 
-create trigger _500_refuse_delete before delete on payout.seal_marks
-    for each row execute function payout.tg__refuse_change();
-alter table payout.seal_marks enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.seal_marks
+create trigger _500_refuse_delete before delete or truncate on payout.seal_marks
     for each statement execute function payout.tg__refuse_change();
-alter table payout.seal_marks enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_marks to payout_operator, payout_auditor;
+alter table payout.seal_marks enable always trigger _500_refuse_delete;
 
 
 create table payout.seal_subtotals (
@@ -2357,14 +2199,9 @@ comment on column payout.seal_subtotals.credits is 'Number of those credits.';
 
 create index seal_subtotals_seal_id_idx on payout.seal_subtotals (seal_id);
 
-create trigger _500_refuse_change before update or delete on payout.seal_subtotals
-    for each row execute function payout.tg__refuse_change();
-alter table payout.seal_subtotals enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
+create trigger _500_refuse_change before update or delete or truncate on payout.seal_subtotals
     for each statement execute function payout.tg__refuse_change();
-alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
-
-grant select on payout.seal_subtotals to payout_operator, payout_auditor;
+alter table payout.seal_subtotals enable always trigger _500_refuse_change;
 -- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql fcfaaab5349a
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
@@ -2495,7 +2332,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- frozen: sql/tables/settlements.sql 4d9fdc8861bc
+-- frozen: sql/tables/settlements.sql fc085b017abf
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2504,14 +2341,9 @@ create table payout.payees (
 comment on table payout.payees is
     'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
-create trigger _500_refuse_change before update or delete on payout.payees
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payees enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payees
+create trigger _500_refuse_change before update or delete or truncate on payout.payees
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payees enable always trigger _500_refuse_truncate;
-
-grant select on payout.payees to payout_operator, payout_auditor;
+alter table payout.payees enable always trigger _500_refuse_change;
 
 
 create table payout.payee_accounts (
@@ -2533,14 +2365,9 @@ comment on table payout.payee_accounts is
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
 
-create trigger _500_refuse_change before update or delete on payout.payee_accounts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payee_accounts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payee_accounts
+create trigger _500_refuse_change before update or delete or truncate on payout.payee_accounts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.payee_accounts to payout_operator, payout_auditor;
+alter table payout.payee_accounts enable always trigger _500_refuse_change;
 
 
 create table payout.settlements (
@@ -2582,7 +2409,6 @@ create constraint trigger _900_schedule_payout_job
     execute function payout.tg_settlements__schedule_payout_job();
 
 grant select, insert, update, delete on payout.settlements to payout_app;
-grant select on payout.settlements to payout_operator, payout_auditor;
 
 
 create table payout.settlement_lines (
@@ -2633,7 +2459,6 @@ create trigger _903_refuse_frozen_delete
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
 grant select, insert, update, delete on payout.settlement_lines to payout_app;
-grant select on payout.settlement_lines to payout_operator, payout_auditor;
 -- frozen: sql/tables/wakeups.sql 51e1a9bcd71a
 create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is
@@ -2643,7 +2468,7 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/tables/workers.sql 66ac29bb828b
+-- frozen: sql/tables/workers.sql 7dd43d49e124
 create table payout.workers (
     worker text not null,
     release text not null,
@@ -2666,8 +2491,6 @@ comment on column payout.workers.release is 'The version of the package that it 
 create trigger _500_refuse_truncate before truncate on payout.workers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.workers enable always trigger _500_refuse_truncate;
-
-grant select on payout.workers to payout_operator, payout_auditor;
 -- frozen: sql/data/currencies.sql f23de076efc9
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
@@ -2745,14 +2568,14 @@ select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'i
 from payout.database_identity() as i
 where not exists (select from payout.adoptions)
     and not exists (select from payout.payout_transfers);
--- frozen: sql/data/ledger_accounts.sql f1a0c6c01cfe
-insert into payout.ledger_accounts (account, is_per_payee, meaning) values
-    ('settlement_funds', false,
+-- frozen: sql/data/ledger_accounts.sql 33483325ceae
+insert into payout.ledger_accounts (account, meaning) values
+    ('settlement_funds',
         'The amounts that settlements assigned to payees; its debit is all ever owed.'),
-    ('payable', true, 'Owed to a payee and not being sent.'),
-    ('in_flight', false, 'Reserved for transfers that are neither paid nor given up.'),
-    ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
-    ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
+    ('payable', 'Owed to a payee and not being sent.'),
+    ('in_flight', 'Reserved for transfers that are neither paid nor given up.'),
+    ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
+    ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
 -- frozen: sql/data/situations.sql 5edcb27b4b0a
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
@@ -2870,27 +2693,27 @@ on conflict (situation) do update set
     for_seller = excluded.for_seller,
     for_operator = excluded.for_operator,
     next_call = excluded.next_call;
--- frozen: sql/data/states.sql bd01dfd6821d
+-- frozen: sql/data/states.sql d34eaae08c71
 insert into payout.states (
-    state, is_final, whose_turn, status, status_on_hold, entry_kind, credit_account, meaning)
+    state, is_final, status, status_on_hold, entry_kind, credit_account, meaning)
 values
-    ('scheduled', false, 'engine', 'scheduled', 'on_hold', null, null,
+    ('scheduled', false, 'scheduled', 'on_hold', null, null,
         'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', 'sending', 'sending', null, null,
+    ('in_flight', false, 'sending', 'sending', null, null,
         'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', 'sending', 'on_hold', null, null,
+    ('retry_wait', false, 'sending', 'on_hold', null, null,
         'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', 'sending', 'sending', null, null,
+    ('unknown', false, 'sending', 'sending', null, null,
         'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', 'sending', 'sending', null, null,
+    ('parked', false, 'sending', 'sending', null, null,
         'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'failed', 'failed', 'release', null,
+    ('failed', false, 'failed', 'failed', 'release', null,
         'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'paid', 'paid', 'paid', 'stripe_balance',
+    ('paid', true, 'paid', 'paid', 'paid', 'stripe_balance',
         'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
+    ('cancelled', true, 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
         'Withdrawn by an operator: not owed after all.'),
-    ('settled_outside', true, 'nobody', 'settled_outside', 'settled_outside', 'settle_outside',
+    ('settled_outside', true, 'settled_outside', 'settled_outside', 'settle_outside',
         'paid_outside', 'Paid in another way, as an operator has said.')
 on conflict do nothing;
 
@@ -9680,6 +9503,81 @@ end
 $$;
 comment on function payout.within_caps(bigint[], timestamptz) is
     'Returns those of the transfers that are within every cap, and lets the others wait.';
+-- frozen: procedures/audit/account_totals_at.sql 7038a3db53ad
+create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
+returns table (
+    at timestamptz,
+    account text,
+    currency payout.currency_code,
+    debit_minor numeric,
+    credit_minor numeric,
+    debits bigint,
+    credits bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive steps (account, currency, last_account) as (
+        select coalesce(a.account, ''), ''::text,
+            coalesce(a.account, (select max(t.account) from payout.seal_subtotals as t))
+        from unnest(coalesce(p_accounts, '{null}')) as a (account)
+        union all
+        select n.account, n.currency, s.last_account
+        from steps as s
+        cross join lateral (
+            select t.account, t.currency::text
+            from payout.seal_subtotals as t
+            where (t.account, t.currency) > (s.account, s.currency) and t.account <= s.last_account
+            order by t.account, t.currency
+            limit 1
+        ) as n
+    ), ranges as materialized (
+        select t.at, r.seal_id, r.first_id, r.last_id
+        from unnest(p_times) as t (at)
+        cross join lateral payout.ledger_ranges_at(t.at) as r
+    )
+    select b.at, b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.debits)::bigint, sum(b.credits)::bigint
+    from (
+        select r.at, t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
+        from ranges as r
+        cross join steps as s
+        cross join lateral (
+            select t.* from payout.seal_subtotals as t
+            where t.account = s.account and t.currency = s.currency and t.seal_id <= r.seal_id
+            order by t.seal_id desc
+            limit 1
+        ) as t
+        union all
+        select w.at, a.account, e.currency, m.debit_minor, m.credit_minor, m.debits, m.credits
+        from (
+            select r.first_id, r.last_id, array_agg(r.at) as times
+            from ranges as r
+            where r.seal_id is null
+            group by r.first_id, r.last_id
+        ) as g
+        cross join lateral (
+            -- Kept apart by the offset, so that each range is read by its ids.
+            select l.* from payout.ledger_entries as l
+            where l.ledger_entry_id between g.first_id and g.last_id
+            offset 0
+        ) as e
+        cross join lateral unnest(g.times) as w (at)
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as m (account, debit_minor, credit_minor, debits, credits)
+        cross join lateral (values
+            (m.account), (nullif(split_part(m.account, ':', 1), m.account))
+        ) as a (account)
+        where e.created_at <= w.at
+            and (a.account = any (p_accounts) or (p_accounts is null and a.account is not null))
+    ) as b
+    group by b.at, b.account, b.currency
+$$;
+comment on function payout.account_totals_at(timestamptz[], text[]) is
+    'For each time and account (null: every one): debits and credits in minor units, and how many, '
+    'of the entries whose transaction had begun by then; payable is that of all payees.';
 -- frozen: procedures/audit/add_seal.sql 8643488739fa
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
@@ -9730,7 +9628,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql a434cdc420ff
+-- frozen: procedures/audit/balances_as_of.sql 0437809d2154
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
 )
@@ -9749,46 +9647,25 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with ranges as materialized (
-        select r.seal_id, r.first_id, r.last_id from payout.ledger_ranges_at(p_at) as r
-    )
-    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
-        sum(b.credit_minor) - sum(b.debit_minor)
-    from (
-        select t.*
-        from ranges as r
-        cross join lateral payout.subtotals_at(r.seal_id, 'payable:' || p_payee_id) as t
-        where r.seal_id is not null and t.account <> 'payable'
-        union all
-        select m.*
-        from ranges as r
-        cross join lateral (
-            -- Kept apart by the offset, so that each range is read by its ids.
-            select l.* from payout.ledger_entries as l
-            where l.ledger_entry_id between r.first_id and r.last_id
-            offset 0
-        ) as e
-        cross join lateral (values
-            (e.debit_account, e.currency, e.amount_minor, 0::bigint),
-            (e.credit_account, e.currency, 0::bigint, e.amount_minor)
-        ) as m (account, currency, debit_minor, credit_minor)
-        where e.created_at <= p_at
-            and m.account = coalesce('payable:' || p_payee_id, m.account)
-    ) as b
-    group by b.account, b.currency
+    select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
+    from payout.account_totals_at(
+        array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
+    where t.account <> 'payable'
 $$;
 comment on function payout_api.balances_as_of(timestamptz, text) is
     'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/catalogue.sql e5680cf0be37
+-- frozen: procedures/audit/catalogue.sql e53996f24138
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
+set bytea_output = 'hex'
+set intervalstyle = 'postgres'
+set quote_all_identifiers = off
 as $$
     select * from payout.catalogue_relations()
     union all
@@ -9806,16 +9683,13 @@ comment on function payout.catalogue() is
     'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
     'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
     'says it all.';
--- frozen: procedures/audit/catalogue_differences.sql 7126ede8acf1
+-- frozen: procedures/audit/catalogue_differences.sql 6f7a6dbe0f36
 create or replace function payout_api.catalogue_differences()
 returns table (object text, what text, recorded jsonb, present jsonb)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 set jit = off
 as $$
     with newest as (
@@ -9850,7 +9724,6 @@ $$;
 comment on function payout_api.catalogue_differences() is
     'One row for each object that was added, removed or changed since the catalogue was recorded; '
     'recorded and present are its definition, and its text as the server writes it.';
-revoke execute on function payout_api.catalogue_differences() from public;
 grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/catalogue_functions.sql 5cb8285f8610
 create or replace function payout.catalogue_functions()
@@ -9958,7 +9831,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql b2ad15569025
+-- frozen: procedures/audit/catalogue_rights.sql e5360740eb35
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9968,9 +9841,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n
@@ -9991,7 +9862,8 @@ as $$
         from pg_proc as p
         where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
         union all
-        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        select format('new objects %s of %s%s', d.defaclobjtype, d.defaclrole::regrole,
+            ' in ' || nullif(d.defaclnamespace, 0)::regnamespace), d.defaclacl
         from pg_default_acl as d
         where d.defaclrole in (select o.oid from ours as o)
         union all
@@ -10014,7 +9886,7 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql 4be2ab2c7e2d
+-- frozen: procedures/audit/catalogue_roles.sql fa01f35a6314
 create or replace function payout.catalogue_roles()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -10024,9 +9896,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     )
     select format('role %s', o.rolname),
         jsonb_build_array(
@@ -10051,13 +9921,12 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql ac8ccdc840eb
+-- frozen: procedures/audit/catalogue_rows.sql 6ed67d484c2b
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set intervalstyle = 'postgres'
 as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (
@@ -10215,7 +10084,7 @@ as $$
 $$;
 comment on function payout.check_projection(bigint, bigint) is
     'Part of payout_api.verify_projection().';
--- frozen: procedures/audit/check_seal.sql 6cf3e3c511fe
+-- frozen: procedures/audit/check_seal.sql a7472171b811
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -10226,7 +10095,20 @@ as $$
         select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
     )
     select 'seals', p_seal.seal_id, p_seal.seal_id, c.what
-    from payout.check_seal_chain(p_seal) as c (what)
+    from (
+        select case
+            when p_seal.seal_id > 1 and not exists (
+                select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
+            ) then 'the seal before it is missing'
+            when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
+                then 'it was altered, or the seal before it was'
+            when p_seal.first_id is distinct from coalesce((
+                select max(b.last_id) + 1
+                from payout.seals as b
+                where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
+            ), -9223372036854775808) then 'it does not begin where the one before it ended'
+        end
+    ) as c (what)
     where c.what is not null
     union all
     select p_seal.table_name, c.row_id, p_seal.seal_id, c.what
@@ -10243,29 +10125,7 @@ as $$
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
-    'One row for each difference: in the chain, in the rows, in the sub-totals.';
--- frozen: procedures/audit/check_seal_chain.sql 97d2c3ce7993
-create or replace function payout.check_seal_chain(p_seal payout.seals)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when p_seal.seal_id > 1 and not exists (
-            select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
-        ) then 'the seal before it is missing'
-        when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
-            then 'it was altered, or the seal before it was'
-        when p_seal.first_id is distinct from coalesce((
-            select max(b.last_id) + 1
-            from payout.seals as b
-            where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
-        ), -9223372036854775808) then 'it does not begin where the one before it ended'
-    end
-$$;
-comment on function payout.check_seal_chain(payout.seals) is
-    'Names the problem of the seal itself; null: it has none.';
+    'One row for each difference: in the seal itself, in the rows, in the sub-totals.';
 -- frozen: procedures/audit/check_seal_rows.sql 81de0d77ee21
 create or replace function payout.check_seal_rows(p_seal payout.seals)
 returns table (row_id bigint, what text)
@@ -10313,7 +10173,7 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql 624a57f80070
+-- frozen: procedures/audit/control_totals.sql e6f092749051
 create or replace function payout_api.control_totals()
 returns table (
     account text,
@@ -10332,83 +10192,13 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
-    from payout.control_totals_at('{infinity}') as t
+    from payout.account_totals_at(
+        '{infinity}', array(select a.account from payout.ledger_accounts as a)) as t
 $$;
 comment on function payout_api.control_totals() is
     'Debits and credits of each general account and currency in minor units, and how many; account '
     'payable stands for those of all payees. The balance is credit minus debit.';
-revoke execute on function payout_api.control_totals() from public;
 grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
--- frozen: procedures/audit/control_totals_at.sql 0e70ca3fa7dd
-create or replace function payout.control_totals_at(p_times timestamptz[])
-returns table (
-    at timestamptz,
-    account text,
-    currency payout.currency_code,
-    debit_minor numeric,
-    credit_minor numeric,
-    debits bigint,
-    credits bigint
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with recursive currencies as (
-        select a.account, (
-            select min(t.currency::text) from payout.seal_subtotals as t
-            where t.account = a.account) as currency
-        from payout.ledger_accounts as a
-        union all
-        select c.account, (
-            select min(t.currency::text) from payout.seal_subtotals as t
-            where t.account = c.account and t.currency > c.currency)
-        from currencies as c
-        where c.currency is not null
-    ), ranges as materialized (
-        select t.at, r.seal_id, r.first_id, r.last_id
-        from unnest(p_times) as t (at)
-        cross join lateral payout.ledger_ranges_at(t.at) as r
-    )
-    select b.at, b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
-        sum(b.debits)::bigint, sum(b.credits)::bigint
-    from (
-        select r.at, c.account, c.currency::payout.currency_code as currency, t.debit_minor,
-            t.credit_minor, t.debits, t.credits
-        from ranges as r
-        cross join currencies as c
-        cross join lateral (
-            select s.* from payout.seal_subtotals as s
-            where s.account = c.account and s.currency = c.currency and s.seal_id <= r.seal_id
-            order by s.seal_id desc
-            limit 1
-        ) as t
-        union all
-        select w.at, split_part(m.account, ':', 1), e.currency, m.debit_minor, m.credit_minor,
-            m.debits, m.credits
-        from (
-            select r.first_id, r.last_id, array_agg(r.at) as times
-            from ranges as r
-            where r.seal_id is null
-            group by r.first_id, r.last_id
-        ) as g
-        cross join lateral (
-            -- Kept apart by the offset, so that each range is read by its ids.
-            select l.* from payout.ledger_entries as l
-            where l.ledger_entry_id between g.first_id and g.last_id
-            offset 0
-        ) as e
-        cross join lateral unnest(g.times) as w (at)
-        cross join lateral (values
-            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
-        ) as m (account, debit_minor, credit_minor, debits, credits)
-        where e.created_at <= w.at
-    ) as b
-    group by b.at, b.account, b.currency
-$$;
-comment on function payout.control_totals_at(timestamptz[]) is
-    'For each time: debits and credits of each general account and currency in minor units, and '
-    'how many, of the entries whose transaction had begun by then; payable is that of all payees.';
 -- frozen: procedures/audit/end_of_step.sql 35d2eda0839f
 create or replace function payout.end_of_step(p_from bigint, p_to bigint)
 returns bigint
@@ -10426,7 +10216,25 @@ as $$
 $$;
 comment on function payout.end_of_step(bigint, bigint) is
     'The number before the one with which the next step begins; p_to: it is the last step.';
--- frozen: procedures/audit/ledger_page.sql 07b7b1791879
+-- frozen: procedures/audit/first_unsealed_rows.sql bbe7f27f3467
+create or replace function payout.first_unsealed_rows()
+returns table (table_name text, row_at timestamptz, marked_at timestamptz)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.table_name, r.row_at, m.marked_at
+    from payout.seal_marks as m
+    cross join lateral payout.sealed_rows_v1(
+        m.table_name,
+        coalesce(
+            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
+            -9223372036854775808),
+        9223372036854775807, 1) as r
+$$;
+comment on function payout.first_unsealed_rows() is
+    'Each with its time, and the time of the mark that its table has; no row: all are sealed.';
+-- frozen: procedures/audit/ledger_page.sql 93ce85cab96e
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
     p_to timestamptz,
@@ -10491,8 +10299,6 @@ comment on function payout_api.ledger_page(timestamptz, timestamptz, bigint, int
     'The first p_limit entries with an id above p_after that were booked from p_from on and before '
     'p_to: accounts, amount in the currency itself and in minor units, settlement, payee, '
     'transfer, and Stripe''s ids of it.';
-revoke execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
-    from public;
 grant execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/ledger_ranges_at.sql 3ac88069a677
@@ -10522,7 +10328,7 @@ as $$
 $$;
 comment on function payout.ledger_ranges_at(timestamptz) is
     'One row with seal_id, if a seal was over by then, and one for each range of ids to be read.';
--- frozen: procedures/audit/ledger_totals.sql 8057c9c6e2ff
+-- frozen: procedures/audit/ledger_totals.sql 1f96ffe0a0a4
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (
     account text,
@@ -10567,7 +10373,6 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'Per account and currency, payable for those of all payees: how many accounts they are, debit '
     'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
     'itself, between the balances before and after.';
-revoke execute on function payout_api.ledger_totals(timestamptz, timestamptz) from public;
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/midnights_between.sql e536bb9d3920
@@ -10605,7 +10410,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql b792e1ecb492
+-- frozen: procedures/audit/money_flow.sql 21700b8f51ad
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10637,8 +10442,9 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.control_totals_at(
-            array(select m.at - interval '1 microsecond' from moments as m)) as t
+        from payout.account_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m),
+            '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
             sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
@@ -10672,61 +10478,14 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
     'currency itself. From p_from on, before p_to.';
-revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/newest_row_id.sql 896aa9258ed2
-create or replace function payout.newest_row_id(p_table_name text)
-returns bigint
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select r.row_id
-        from payout_api.sealed_rows as r
-        where r.table_name = p_table_name
-        order by r.row_id desc
-        limit 1
-    );
-end
-$$;
-comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
--- frozen: procedures/audit/oldest_unsealed_at.sql 877af1a6c870
-create or replace function payout.oldest_unsealed_at()
-returns timestamptz
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select min(r.row_at)
-        from payout.seal_marks as m
-        cross join lateral (
-            select n.row_at
-            from payout_api.sealed_rows as n
-            where n.table_name = m.table_name
-                and n.row_id > coalesce((
-                    select max(s.last_id) from payout.seals as s
-                    where s.table_name = m.table_name), -9223372036854775808)
-            order by n.row_id
-            limit 1
-        ) as r
-    );
-end
-$$;
-comment on function payout.oldest_unsealed_at() is 'The time of that row; null: all are sealed.';
--- frozen: procedures/audit/record_catalogue.sql 27e6892949d4
+-- frozen: procedures/audit/record_catalogue.sql 22227e6f6fc4
 create or replace function payout.record_catalogue(p_reason text)
 returns void
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 as $$
     insert into payout.catalogues (objects, reason)
     select
@@ -10739,7 +10498,7 @@ $$;
 comment on function payout.record_catalogue(text) is
     'Records every object of the catalogue, with the reason and the login, for the doctor to '
     'compare with.';
--- frozen: procedures/audit/seal.sql 048f08fde1bc
+-- frozen: procedures/audit/seal.sql 5e6400aaed76
 create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
 language plpgsql
@@ -10796,9 +10555,8 @@ $$;
 comment on function payout_api.seal(integer) is
     'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
     'table; returns how many. Safe to repeat.';
-revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
--- frozen: procedures/audit/seal_head.sql 25bc66f319bf
+-- frozen: procedures/audit/seal_head.sql 0f9f23166007
 create or replace function payout_api.seal_head()
 returns text
 language sql
@@ -10813,7 +10571,6 @@ as $$
 $$;
 comment on function payout_api.seal_head() is
     'Number and hash of the newest seal; null before the first.';
-revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/seal_sha256.sql c19f48cc741f
 create or replace function payout.seal_sha256(p_seal payout.seals)
@@ -10834,7 +10591,7 @@ as $$
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former hash, followed by the other columns as a JSON array.';
--- frozen: procedures/audit/seal_up_to_mark.sql f7579cb71afb
+-- frozen: procedures/audit/seal_up_to_mark.sql 17220b7632a2
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
 )
@@ -10869,7 +10626,9 @@ begin
 
     -- One query, hence one snapshot: its end bounds the newest row that it sees.
     update payout.seal_marks as m
-    set marked_id = payout.newest_row_id(m.table_name),
+    set marked_id = (
+            select r.row_id from payout_api.sealed_rows as r
+            where r.table_name = p_mark.table_name order by r.row_id desc limit 1),
         marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
         marked_at = p_now
     where m.table_name = p_mark.table_name;
@@ -10901,50 +10660,7 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_at.sql 5dbbb692151b
-create or replace function payout.subtotals_at(p_seal_id bigint, p_account text default null)
-returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with recursive accounts as (
-        (
-            select t.account, t.currency
-            from payout.seal_subtotals as t
-            where t.account >= coalesce(p_account, '')
-            order by t.account, t.currency
-            limit 1
-        )
-        union all
-        select n.account, n.currency
-        from accounts as a
-        cross join lateral (
-            select t.account, t.currency
-            from payout.seal_subtotals as t
-            where (t.account, t.currency) > (a.account, a.currency)
-                and t.account <= coalesce(p_account, (
-                    select max(m.account) from payout.seal_subtotals as m))
-            order by t.account, t.currency
-            limit 1
-        ) as n
-    )
-    select a.account, a.currency, t.debit_minor, t.credit_minor
-    from accounts as a
-    cross join lateral (
-        select t.debit_minor, t.credit_minor
-        from payout.seal_subtotals as t
-        where t.account = a.account and t.currency = a.currency and t.seal_id <= p_seal_id
-            and t.account = coalesce(p_account, t.account)
-        order by t.seal_id desc
-        limit 1
-    ) as t
-$$;
-comment on function payout.subtotals_at(bigint, text) is
-    'Debits and credits in minor units, from the first entry to the end of the seal.';
--- frozen: procedures/audit/subtotals_of.sql 2a6e0e5daeb5
+-- frozen: procedures/audit/subtotals_of.sql d3574d078f4f
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
     account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
@@ -10954,30 +10670,25 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with moved as (
-        select a.account, e.currency, sum(a.debit_minor) as debit_minor,
-            sum(a.credit_minor) as credit_minor, sum(a.debits) as debits,
-            sum(a.credits) as credits
-        from payout.ledger_entries as e
-        cross join lateral (values
-            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
-        ) as a (account, debit_minor, credit_minor, debits, credits)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
-        group by a.account, e.currency
-    )
     select m.account, m.currency,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
-        coalesce(f.debits, 0) + m.debits::bigint,
-        coalesce(f.credits, 0) + m.credits::bigint
+        coalesce(f.debits, 0) + m.debits,
+        coalesce(f.credits, 0) + m.credits
     from (
-        table moved
-        union all
-        select split_part(p.account, ':', 1), p.currency, sum(p.debit_minor),
-            sum(p.credit_minor), sum(p.debits), sum(p.credits)
-        from moved as p
-        where p.account like '%:%'
-        group by split_part(p.account, ':', 1), p.currency
+        select a.account, e.currency, sum(x.debit_minor) as debit_minor,
+            sum(x.credit_minor) as credit_minor, sum(x.debits) as debits,
+            sum(x.credits) as credits
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as x (account, debit_minor, credit_minor, debits, credits)
+        cross join lateral (values
+            (x.account), (nullif(split_part(x.account, ':', 1), x.account))
+        ) as a (account)
+        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+            and a.account is not null
+        group by a.account, e.currency
     ) as m
     left join lateral (
         select t.debit_minor, t.credit_minor, t.debits, t.credits
@@ -10990,7 +10701,7 @@ $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
     'range.';
--- frozen: procedures/audit/verify_projection.sql 8c3952d147be
+-- frozen: procedures/audit/verify_projection.sql dbea6c22912b
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null
 )
@@ -11027,10 +10738,9 @@ comment on function payout_api.verify_projection(bigint, bigint) is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
     '(folded), of the transfers from p_from to p_to (null: from the first, to the last); column '
     'money compares the account that the state implies with the books. None: all is well.';
-revoke execute on function payout_api.verify_projection(bigint, bigint) from public;
 grant execute on function payout_api.verify_projection(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql eddbcba65ad7
+-- frozen: procedures/audit/verify_seals.sql 6e15a4662fbf
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_to bigint default null, p_head text default null
 )
@@ -11096,7 +10806,6 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
     'Recomputes seals from p_from to p_to (null: the newest) and returns per table the first '
     'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
     'all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
@@ -12730,7 +12439,7 @@ as $$
     ) as w (rule, name, id)
 $$;
 comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_seals.sql 2749c1df1728
+-- frozen: procedures/operate/check_seals.sql 28935022a2b6
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12738,18 +12447,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'facts are sealed in time', count(*) = 0,
-        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        coalesce(string_agg(r.table_name, ', '), 'all that are older than 15 minutes'),
         'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
         'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
-    from payout.seal_marks as m
-    cross join lateral payout.sealed_rows_v1(
-        m.table_name,
-        coalesce(
-            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
-            -9223372036854775808),
-        9223372036854775807, 1) as r
-    where r.row_at < clock_timestamp() - interval '15 minutes'
-        and m.marked_at < clock_timestamp() - interval '15 minutes'
+    from payout.first_unsealed_rows() as r
+    where greatest(r.row_at, r.marked_at) < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
@@ -13311,7 +13013,7 @@ end
 $$;
 comment on function payout.end_proposed_hold(payout.operator_actions) is
     'Releases the hold that is the subject of the proposal.';
--- frozen: sql/views/reversed_money.sql a8ce8c84d004
+-- frozen: sql/views/reversed_money.sql a23a053516fa
 create or replace view payout_api.reversed_money as
 select
     t.payout_transfer_id,
@@ -13348,8 +13050,7 @@ where r.reversed_minor > r.closed_minor;
 comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
     'repaid: open_minor is owed to the payee again, with the calls that end it.';
-grant select on payout_api.reversed_money to payout_operator, payout_auditor;
--- frozen: sql/views/seen_at_stripe.sql b2bbb77ea8b4
+-- frozen: sql/views/seen_at_stripe.sql de782f42b1e5
 create or replace view payout_api.seen_at_stripe as
 select o.payout_transfer_id, o.observation_id
 from payout.transfer_observations as o
@@ -13358,8 +13059,7 @@ where o.reason is distinct from 'report_of_another_claim'
         and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
-grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql edbd590de1cd
+-- frozen: sql/views/explained.sql 8432a0ed50f9
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -13383,14 +13083,14 @@ select
     t.currency,
     s.state,
     coalesce(s.reason, w.reason, st.meaning) as reason,
-    said.sentence as stripe_said,
+    o.sentence as stripe_said,
     s.changed_at as since,
     x.situation,
     x.whose_turn,
     u.until as next_attempt_at,
     concat_ws(' ', r.advice, replace(replace(x.for_operator,
         '{until}', coalesce(date_trunc('second', u.until)::text, 'the next sweep')),
-        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
+        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else o.alarm end, ''))
     ) as advice,
     replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
         '{hold}', coalesce(h.hold_id, w.hold_id, 0)::text) as next_call,
@@ -13412,37 +13112,20 @@ left join lateral (
     limit 1
 ) as n on true
 left join lateral (
-    select o.error_rule_id
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
-        and o.moved_to is not null
-        and o.error_rule_id is not null
-    order by o.observation_id desc
-    limit 1
-) as o on true
-left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-left join lateral (
-    select m.facts ->> 'error_message' as sentence
+    select
+        (array_agg(m.error_rule_id order by m.observation_id desc) filter (
+            where m.moved_to is not null and m.error_rule_id is not null))[1] as error_rule_id,
+        (array_agg(m.facts ->> 'error_message' order by m.observation_id desc) filter (
+            where m.signal = 'response' and m.facts ? 'error_message'
+                and m.reason is distinct from 'report_of_another_claim'))[1] as sentence,
+        (array_agg(m.reason order by m.observation_id desc) filter (
+            where m.verdict = 'alarm' and m.reason <> 'report_of_another_claim'
+                and s.state in ('parked', 'failed')))[1] as alarm
     from payout.transfer_observations as m
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
-        and m.signal = 'response'
-        and m.reason is distinct from 'report_of_another_claim'
-        and m.facts ? 'error_message'
-    order by m.observation_id desc
-    limit 1
-) as said on true
-left join lateral (
-    select o.reason
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state in ('parked', 'failed')
-        and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
-    order by o.observation_id desc
-    limit 1
-) as a on true
+) as o on true
+left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 -- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
 -- may hold one subject each: the first hold is shown.
 left join first_holds as he on he.scope = 'engine'
@@ -13505,7 +13188,7 @@ join payout.situations as x on x.situation = case
     when s.state = 'parked' then case
         when s.reason = 'absence_awaits_approval' then 'awaits_approval'
         when s.reason = 'stripe_may_execute_later' then 'may_be_executed_later'
-        when a.reason is not null then 'shown_otherwise'
+        when o.alarm is not null then 'shown_otherwise'
         else 'looked_up'
     end
     when s.state = 'failed' then case
@@ -13546,7 +13229,7 @@ comment on view payout_api.explained is
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
-grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.explained to payout_approver;
 -- frozen: procedures/operate/explain.sql dd059ee1da57
 create or replace function payout_api.explain(
     p_payout_transfer_id bigint default null,
@@ -13859,7 +13542,7 @@ end
 $$;
 comment on function payout.measure_transfers(timestamptz, integer) is
     'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql 791972cfd734
+-- frozen: procedures/operate/measure_upkeep.sql db7be6e7e60c
 create or replace function payout.measure_upkeep(p_now timestamptz)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13889,7 +13572,8 @@ begin
         from compared as c
         union all
         select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
-            coalesce(extract(epoch from p_now - payout.oldest_unsealed_at()), 0)
+            coalesce(extract(epoch from p_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
         union all
         select 'payout_workers', 'Workers that are alive, by release.',
             jsonb_build_object('release', left(w.release, 60)), count(*)
@@ -15047,7 +14731,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/discrepancies.sql 42396d56bcdf
+-- frozen: sql/views/discrepancies.sql 0b5867888d6e
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -15099,8 +14783,7 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
-grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- frozen: sql/views/ledger_balances.sql 7565c4271e64
+-- frozen: sql/views/ledger_balances.sql b701f471dfeb
 create or replace view payout_api.ledger_balances as
 select
     b.account,
@@ -15118,8 +14801,7 @@ comment on view payout_api.ledger_balances is
     'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
     'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
-grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
--- frozen: sql/views/not_ours.sql bc1660a28587
+-- frozen: sql/views/not_ours.sql a15add5d252b
 create or replace view payout_api.not_ours as
 select
     r.not_ours_rule_id as rule_id,
@@ -15152,8 +14834,7 @@ comment on view payout_api.not_ours is
     'One row for each rule by which transfers at Stripe are not ours: its conditions and reason, '
     'the last comparison that met such transfers and their number, and the discrepancies that it '
     'resolved.';
-grant select on payout_api.not_ours to payout_operator, payout_auditor;
--- frozen: sql/views/open_transfers.sql 0197f529c3c5
+-- frozen: sql/views/open_transfers.sql c9bac1b2785c
 create or replace view payout_api.open_transfers as
 select s.*
 from payout.transfer_states as s
@@ -15180,8 +14861,8 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
     and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
-grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/overview_by_age.sql 3fe26fcfe8ff
+grant select on payout_api.open_transfers to payout_approver;
+-- frozen: sql/views/overview_by_age.sql 7bd6719c895a
 create or replace view payout_api.overview_by_age as
 with open_ones as materialized (
     select s.state, t.currency, g.since_at_least, count(*) as transfers,
@@ -15245,8 +14926,7 @@ left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
-grant select on payout_api.overview_by_age to payout_operator, payout_auditor;
--- frozen: sql/views/overview.sql 4d23530ab886
+-- frozen: sql/views/overview.sql a4e006a95846
 create or replace view payout_api.overview as
 select
     o.state,
@@ -15261,8 +14941,7 @@ group by o.state, o.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for final states.';
-grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/payout_status.sql 75933b23f743
+-- frozen: sql/views/payout_status.sql 465b3188319f
 create or replace view payout_api.payout_status as
 select
     t.settlement_id,
@@ -15321,8 +15000,8 @@ comment on view payout_api.payout_status is
     'sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where '
     'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
     'payee.';
-grant select on payout_api.payout_status to payout_app, payout_operator, payout_auditor;
--- frozen: sql/views/proposals.sql 6ad812675941
+grant select on payout_api.payout_status to payout_app;
+-- frozen: sql/views/proposals.sql d8c0e66ec9cc
 create or replace view payout_api.proposals as
 select
     p.operator_action_id as action_id,
@@ -15342,8 +15021,8 @@ where p.expires_at > now()
 comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
-grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/reconcile_progress.sql 7bcf939fc673
+grant select on payout_api.proposals to payout_approver;
+-- frozen: sql/views/reconcile_progress.sql cafffb149f73
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -15377,8 +15056,7 @@ comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
     'pages and transfers seen so far, the number that these books expected, the number of its '
     'discrepancies, and that of the transfers that are not ours by a rule.';
-grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- frozen: sql/views/sealed_rows.sql 3269ff488893
+-- frozen: sql/views/sealed_rows.sql 24c1673bf4ed
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -15430,8 +15108,7 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
-grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql 6f8f23067b2d
+-- frozen: sql/views/trial_balance.sql b8b1af5a4b0b
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -15448,23 +15125,16 @@ from (
     group by l.currency
 ) as b
 full join (
-    select t.currency, sum(t.amount_minor) as open_transfers_minor
-    from payout_api.open_transfers as s
-    cross join lateral (
-        -- Each by its number, and never all of them: hence the offset.
-        select p.currency, p.amount_minor
-        from payout.payout_transfers as p
-        where p.payout_transfer_id = s.payout_transfer_id
-        offset 0
-    ) as t
-    where s.state <> 'failed'
-    group by t.currency
+    select a.currency, sum(a.amount_minor) as open_transfers_minor
+    from payout_api.overview_by_age as a
+    -- Final states have no age.
+    where a.since_at_least is not null and a.state <> 'failed'
+    group by a.currency
 ) as o on o.currency = b.currency;
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
-grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql e03803dc34f8
+-- frozen: sql/views/unpaid.sql db15ba212e85
 create or replace view payout_api.unpaid as
 select e.*
 from payout_api.explained as e
@@ -15473,8 +15143,7 @@ where e.payout_transfer_id = any (array(
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
-grant select on payout_api.unpaid to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid_by_reason.sql 4e8bbd8d0d47
+-- frozen: sql/views/unpaid_by_reason.sql ed53e03c211f
 create or replace view payout_api.unpaid_by_reason as
 with groups as materialized (
     select s.state, s.reason, t.currency, s.hold_id is not null as is_on_hold,
@@ -15513,8 +15182,7 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
-grant select on payout_api.unpaid_by_reason to payout_operator, payout_auditor;
--- frozen: sql/views/workers.sql db146579d4b8
+-- frozen: sql/views/workers.sql 9713e51c555e
 create or replace view payout_api.workers as
 select
     w.worker,
@@ -15531,7 +15199,6 @@ order by w.last_seen_at desc;
 comment on view payout_api.workers is
     'One row for each worker process of the last week: is_alive while its last heartbeat is less '
     'than a minute old, is_on_hold once Stripe refused its key.';
-grant select on payout_api.workers to payout_operator, payout_auditor;
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

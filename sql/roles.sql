@@ -58,7 +58,10 @@ grant usage on schema payout to payout_app, payout_operator, payout_auditor;
 grant usage on schema payout_api to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 
+-- So a file grants only to further roles. The second one is of tables and of views.
 alter default privileges for role payout_owner revoke execute on functions from public;
+alter default privileges for role payout_owner in schema payout, payout_api
+    grant select on tables to payout_operator, payout_auditor;
 
 -- A caller who may create temporary objects could put them in front of a name.
 do $$

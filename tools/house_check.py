@@ -281,12 +281,6 @@ def _check_security(
     if is_definer and not is_api and not file.stem.startswith("tg_"):
         yield file.found(line, f"{name} is security definer outside of payout_api")
     rights = [each.stmt for each in file.statements if isinstance(each.stmt, ast.GrantStmt)]
-    is_closed = any(
-        not each.is_grant and "from public" in render(each) and f"{name} (" in render(each)
-        for each in rights
-    )
-    if is_api and not is_closed:
-        yield file.found(line, f"'revoke execute on function {name} from public' is missing")
     if is_api and not any(each.is_grant for each in rights):
         yield file.found(line, f"{name} is granted to nobody")
 

@@ -49,7 +49,8 @@ select format('schema %s, owner %s: %s', n.nspname, n.nspowner::regrole,
 from pg_namespace as n
 where {RELATION}
 union all
-select format('default rights of %s on %s: %s', d.defaclrole::regrole, d.defaclobjtype,
+select format('default rights of %s on %s%s: %s', d.defaclrole::regrole, d.defaclobjtype,
+    ' in ' || nullif(d.defaclnamespace, 0)::regnamespace,
     coalesce({RIGHTS.format(acl="d.defaclacl", owner="d.defaclrole")}, 'none'))
 from pg_default_acl as d
 where d.defaclrole = to_regrole('payout_owner')
@@ -79,7 +80,8 @@ from pg_depend as d
 join pg_namespace as n on n.oid = d.refobjid
 left join pg_type as t on d.classid = 'pg_type'::regclass and t.oid = d.objid
 where {RELATION} and d.refclassid = 'pg_namespace'::regclass
-    and d.classid not in ('pg_class'::regclass, 'pg_proc'::regclass)
+    and d.classid not in (
+        'pg_class'::regclass, 'pg_proc'::regclass, 'pg_default_acl'::regclass)
     and t.typtype is distinct from 'd' and t.typtype is distinct from 'c'
 """
 COLLATION: Final = """coalesce((

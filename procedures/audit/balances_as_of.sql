@@ -23,37 +23,13 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with ranges as materialized (
-        select r.seal_id, r.first_id, r.last_id from payout.ledger_ranges_at(p_at) as r
-    )
-    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
-        sum(b.credit_minor) - sum(b.debit_minor)
-    from (
-        select t.*
-        from ranges as r
-        cross join lateral payout.subtotals_at(r.seal_id, 'payable:' || p_payee_id) as t
-        where r.seal_id is not null and t.account <> 'payable'
-        union all
-        select m.*
-        from ranges as r
-        cross join lateral (
-            -- Kept apart by the offset, so that each range is read by its ids.
-            select l.* from payout.ledger_entries as l
-            where l.ledger_entry_id between r.first_id and r.last_id
-            offset 0
-        ) as e
-        cross join lateral (values
-            (e.debit_account, e.currency, e.amount_minor, 0::bigint),
-            (e.credit_account, e.currency, 0::bigint, e.amount_minor)
-        ) as m (account, currency, debit_minor, credit_minor)
-        where e.created_at <= p_at
-            and m.account = coalesce('payable:' || p_payee_id, m.account)
-    ) as b
-    group by b.account, b.currency
+    select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
+    from payout.account_totals_at(
+        array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
+    where t.account <> 'payable'
 $$;
 comment on function payout_api.balances_as_of(timestamptz, text) is
     'Credit minus debit of every account and currency, or of one payee''s, in minor units, of the '
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
-revoke execute on function payout_api.balances_as_of(timestamptz, text) from public;
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;

@@ -2,13 +2,16 @@
 --
 -- Functions count by their text, everything else by its properties in the catalogue. Where only
 -- the server can tell what an object says it writes that out (deparsed), and another major version
--- may write it otherwise.
+-- may write it otherwise. No setting of a session shows in it.
 
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
+set bytea_output = 'hex'
+set intervalstyle = 'postgres'
+set quote_all_identifiers = off
 as $$
     select * from payout.catalogue_relations()
     union all

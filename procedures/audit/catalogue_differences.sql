@@ -9,9 +9,6 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 set jit = off
 as $$
     with newest as (
@@ -46,5 +43,4 @@ $$;
 comment on function payout_api.catalogue_differences() is
     'One row for each object that was added, removed or changed since the catalogue was recorded; '
     'recorded and present are its definition, and its text as the server writes it.';
-revoke execute on function payout_api.catalogue_differences() from public;
 grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;

@@ -13,9 +13,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n
@@ -36,7 +34,8 @@ as $$
         from pg_proc as p
         where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
         union all
-        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        select format('new objects %s of %s%s', d.defaclobjtype, d.defaclrole::regrole,
+            ' in ' || nullif(d.defaclnamespace, 0)::regnamespace), d.defaclacl
         from pg_default_acl as d
         where d.defaclrole in (select o.oid from ours as o)
         union all

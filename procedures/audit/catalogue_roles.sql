@@ -9,9 +9,7 @@ as $$
     with ours as (
         select r.*
         from pg_roles as r
-        where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-            'payout_auditor')
+        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
     )
     select format('role %s', o.rolname),
         jsonb_build_array(

@@ -8,7 +8,6 @@ returns table (object text, definition text, deparsed text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set intervalstyle = 'postgres'
 as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (

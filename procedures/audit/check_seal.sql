@@ -12,7 +12,20 @@ as $$
         select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
     )
     select 'seals', p_seal.seal_id, p_seal.seal_id, c.what
-    from payout.check_seal_chain(p_seal) as c (what)
+    from (
+        select case
+            when p_seal.seal_id > 1 and not exists (
+                select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
+            ) then 'the seal before it is missing'
+            when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
+                then 'it was altered, or the seal before it was'
+            when p_seal.first_id is distinct from coalesce((
+                select max(b.last_id) + 1
+                from payout.seals as b
+                where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
+            ), -9223372036854775808) then 'it does not begin where the one before it ended'
+        end
+    ) as c (what)
     where c.what is not null
     union all
     select p_seal.table_name, c.row_id, p_seal.seal_id, c.what
@@ -29,4 +42,4 @@ as $$
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
-    'One row for each difference: in the chain, in the rows, in the sub-totals.';
+    'One row for each difference: in the seal itself, in the rows, in the sub-totals.';

@@ -21,10 +21,10 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
-    from payout.control_totals_at('{infinity}') as t
+    from payout.account_totals_at(
+        '{infinity}', array(select a.account from payout.ledger_accounts as a)) as t
 $$;
 comment on function payout_api.control_totals() is
     'Debits and credits of each general account and currency in minor units, and how many; account '
     'payable stands for those of all payees. The balance is credit minus debit.';
-revoke execute on function payout_api.control_totals() from public;
 grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;

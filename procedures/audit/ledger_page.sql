@@ -68,7 +68,5 @@ comment on function payout_api.ledger_page(timestamptz, timestamptz, bigint, int
     'The first p_limit entries with an id above p_after that were booked from p_from on and before '
     'p_to: accounts, amount in the currency itself and in minor units, settlement, payee, '
     'transfer, and Stripe''s ids of it.';
-revoke execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
-    from public;
 grant execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
     to payout_operator, payout_auditor;

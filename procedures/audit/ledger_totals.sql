@@ -49,6 +49,5 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'Per account and currency, payable for those of all payees: how many accounts they are, debit '
     'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
     'itself, between the balances before and after.';
-revoke execute on function payout_api.ledger_totals(timestamptz, timestamptz) from public;
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;

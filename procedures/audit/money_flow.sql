@@ -37,8 +37,9 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.control_totals_at(
-            array(select m.at - interval '1 microsecond' from moments as m)) as t
+        from payout.account_totals_at(
+            array(select m.at - interval '1 microsecond' from moments as m),
+            '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
             sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
@@ -72,6 +73,5 @@ comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
     'currency itself. From p_from on, before p_to.';
-revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;

@@ -8,9 +8,6 @@ returns void
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
-set bytea_output = 'hex'
-set intervalstyle = 'postgres'
-set quote_all_identifiers = off
 as $$
     insert into payout.catalogues (objects, reason)
     select

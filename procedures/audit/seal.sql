@@ -61,5 +61,4 @@ $$;
 comment on function payout_api.seal(integer) is
     'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
     'table; returns how many. Safe to repeat.';
-revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;

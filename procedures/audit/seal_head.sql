@@ -18,5 +18,4 @@ as $$
 $$;
 comment on function payout_api.seal_head() is
     'Number and hash of the newest seal; null before the first.';
-revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;

@@ -39,7 +39,9 @@ begin
 
     -- One query, hence one snapshot: its end bounds the newest row that it sees.
     update payout.seal_marks as m
-    set marked_id = payout.newest_row_id(m.table_name),
+    set marked_id = (
+            select r.row_id from payout_api.sealed_rows as r
+            where r.table_name = p_mark.table_name order by r.row_id desc limit 1),
         marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
         marked_at = p_now
     where m.table_name = p_mark.table_name;

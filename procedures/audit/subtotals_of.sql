@@ -12,30 +12,25 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with moved as (
-        select a.account, e.currency, sum(a.debit_minor) as debit_minor,
-            sum(a.credit_minor) as credit_minor, sum(a.debits) as debits,
-            sum(a.credits) as credits
-        from payout.ledger_entries as e
-        cross join lateral (values
-            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
-        ) as a (account, debit_minor, credit_minor, debits, credits)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
-        group by a.account, e.currency
-    )
     select m.account, m.currency,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
-        coalesce(f.debits, 0) + m.debits::bigint,
-        coalesce(f.credits, 0) + m.credits::bigint
+        coalesce(f.debits, 0) + m.debits,
+        coalesce(f.credits, 0) + m.credits
     from (
-        table moved
-        union all
-        select split_part(p.account, ':', 1), p.currency, sum(p.debit_minor),
-            sum(p.credit_minor), sum(p.debits), sum(p.credits)
-        from moved as p
-        where p.account like '%:%'
-        group by split_part(p.account, ':', 1), p.currency
+        select a.account, e.currency, sum(x.debit_minor) as debit_minor,
+            sum(x.credit_minor) as credit_minor, sum(x.debits) as debits,
+            sum(x.credits) as credits
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as x (account, debit_minor, credit_minor, debits, credits)
+        cross join lateral (values
+            (x.account), (nullif(split_part(x.account, ':', 1), x.account))
+        ) as a (account)
+        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+            and a.account is not null
+        group by a.account, e.currency
     ) as m
     left join lateral (
         select t.debit_minor, t.credit_minor, t.debits, t.credits

@@ -39,6 +39,5 @@ comment on function payout_api.verify_projection(bigint, bigint) is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
     '(folded), of the transfers from p_from to p_to (null: from the first, to the last); column '
     'money compares the account that the state implies with the books. None: all is well.';
-revoke execute on function payout_api.verify_projection(bigint, bigint) from public;
 grant execute on function payout_api.verify_projection(bigint, bigint)
     to payout_operator, payout_auditor;

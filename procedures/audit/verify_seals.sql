@@ -71,6 +71,5 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
     'Recomputes seals from p_from to p_to (null: the newest) and returns per table the first '
     'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
     'all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;

@@ -9,18 +9,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'facts are sealed in time', count(*) = 0,
-        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        coalesce(string_agg(r.table_name, ', '), 'all that are older than 15 minutes'),
         'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
         'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
-    from payout.seal_marks as m
-    cross join lateral payout.sealed_rows_v1(
-        m.table_name,
-        coalesce(
-            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
-            -9223372036854775808),
-        9223372036854775807, 1) as r
-    where r.row_at < clock_timestamp() - interval '15 minutes'
-        and m.marked_at < clock_timestamp() - interval '15 minutes'
+    from payout.first_unsealed_rows() as r
+    where greatest(r.row_at, r.marked_at) < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),

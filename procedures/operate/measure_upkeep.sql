@@ -31,7 +31,8 @@ begin
         from compared as c
         union all
         select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
-            coalesce(extract(epoch from p_now - payout.oldest_unsealed_at()), 0)
+            coalesce(extract(epoch from p_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
         union all
         select 'payout_workers', 'Workers that are alive, by release.',
             jsonb_build_object('release', left(w.release, 60)), count(*)

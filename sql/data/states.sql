@@ -1,25 +1,25 @@
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
 insert into payout.states (
-    state, is_final, whose_turn, status, status_on_hold, entry_kind, credit_account, meaning)
+    state, is_final, status, status_on_hold, entry_kind, credit_account, meaning)
 values
-    ('scheduled', false, 'engine', 'scheduled', 'on_hold', null, null,
+    ('scheduled', false, 'scheduled', 'on_hold', null, null,
         'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', 'sending', 'sending', null, null,
+    ('in_flight', false, 'sending', 'sending', null, null,
         'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', 'sending', 'on_hold', null, null,
+    ('retry_wait', false, 'sending', 'on_hold', null, null,
         'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', 'sending', 'sending', null, null,
+    ('unknown', false, 'sending', 'sending', null, null,
         'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', 'sending', 'sending', null, null,
+    ('parked', false, 'sending', 'sending', null, null,
         'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'failed', 'failed', 'release', null,
+    ('failed', false, 'failed', 'failed', 'release', null,
         'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'paid', 'paid', 'paid', 'stripe_balance',
+    ('paid', true, 'paid', 'paid', 'paid', 'stripe_balance',
         'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
+    ('cancelled', true, 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
         'Withdrawn by an operator: not owed after all.'),
-    ('settled_outside', true, 'nobody', 'settled_outside', 'settled_outside', 'settle_outside',
+    ('settled_outside', true, 'settled_outside', 'settled_outside', 'settle_outside',
         'paid_outside', 'Paid in another way, as an operator has said.')
 on conflict do nothing;
 

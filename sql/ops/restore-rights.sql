@@ -69,6 +69,8 @@ end
 $$;
 
 alter default privileges for role payout_owner revoke execute on functions from public;
+alter default privileges for role payout_owner in schema payout, payout_api
+    grant select on tables to payout_operator, payout_auditor;
 
 do $$
 declare

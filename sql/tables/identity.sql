@@ -126,12 +126,9 @@ create trigger _500_refuse_another_installation
     when (old.installation_id is distinct from new.installation_id)
     execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
-create trigger _500_refuse_delete before delete on payout.engine_settings
-    for each row execute function payout.tg__refuse_change();
-alter table payout.engine_settings enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.engine_settings
+create trigger _500_refuse_delete before delete or truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
-alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create constraint trigger _900_check_account
     after update on payout.engine_settings
     deferrable initially deferred
@@ -146,8 +143,6 @@ create trigger _900_record_change
     after update on payout.engine_settings
     for each row
     execute function payout.tg_engine_settings__record_change();
-
-grant select on payout.engine_settings to payout_operator, payout_auditor;
 
 
 create table payout.adoptions (
@@ -189,11 +184,6 @@ comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
 
-create trigger _500_refuse_change before update or delete on payout.adoptions
-    for each row execute function payout.tg__refuse_change();
-alter table payout.adoptions enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.adoptions
+create trigger _500_refuse_change before update or delete or truncate on payout.adoptions
     for each statement execute function payout.tg__refuse_change();
-alter table payout.adoptions enable always trigger _500_refuse_truncate;
-
-grant select on payout.adoptions to payout_operator, payout_auditor;
+alter table payout.adoptions enable always trigger _500_refuse_change;

@@ -46,14 +46,9 @@ create trigger _500_check_movement
     for each row
     execute function payout.tg_ledger_entries__check_movement();
 alter table payout.ledger_entries enable always trigger _500_check_movement;
-create trigger _500_refuse_change before update or delete on payout.ledger_entries
-    for each row execute function payout.tg__refuse_change();
-alter table payout.ledger_entries enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.ledger_entries
+create trigger _500_refuse_change before update or delete or truncate on payout.ledger_entries
     for each statement execute function payout.tg__refuse_change();
-alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_entries to payout_operator, payout_auditor;
+alter table payout.ledger_entries enable always trigger _500_refuse_change;
 
 
 create table payout.open_reversals (
@@ -69,5 +64,3 @@ comment on table payout.open_reversals is
 create trigger _500_refuse_truncate before truncate on payout.open_reversals
     for each statement execute function payout.tg__refuse_change();
 alter table payout.open_reversals enable always trigger _500_refuse_truncate;
-
-grant select on payout.open_reversals to payout_operator, payout_auditor;

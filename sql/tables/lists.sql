@@ -28,33 +28,23 @@ comment on column payout.currencies.amount_step is
 comment on column payout.currencies.minor_unit is
     'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
-create trigger _500_refuse_change before update or delete on payout.currencies
-    for each row execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.currencies
+create trigger _500_refuse_change before update or delete or truncate on payout.currencies
     for each statement execute function payout.tg__refuse_change();
-alter table payout.currencies enable always trigger _500_refuse_truncate;
-
-grant select on payout.currencies to payout_operator, payout_auditor;
+alter table payout.currencies enable always trigger _500_refuse_change;
 
 
 create table payout.states (
     state text not null,
     is_final boolean not null,
-    whose_turn text not null,
     entry_kind text,
     credit_account text,
     status payout.payout_status not null,
     status_on_hold payout.payout_status not null,
     meaning text not null,
-    constraint states_pkey primary key (state),
-    constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+    constraint states_pkey primary key (state)
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is
-    'The party that acts next while a transfer is in this state.';
 comment on column payout.states.entry_kind is
     'The kind of ledger entry that a move to this state books; null: it books none.';
 comment on column payout.states.credit_account is
@@ -65,14 +55,9 @@ comment on column payout.states.status_on_hold is
     'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
     'already, or nothing is to be sent.';
 
-create trigger _500_refuse_change before update or delete on payout.states
-    for each row execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.states
+create trigger _500_refuse_change before update or delete or truncate on payout.states
     for each statement execute function payout.tg__refuse_change();
-alter table payout.states enable always trigger _500_refuse_truncate;
-
-grant select on payout.states to payout_operator, payout_auditor;
+alter table payout.states enable always trigger _500_refuse_change;
 
 
 create table payout.situations (
@@ -100,8 +85,6 @@ create trigger _500_refuse_truncate before truncate on payout.situations
     for each statement execute function payout.tg__refuse_change();
 alter table payout.situations enable always trigger _500_refuse_truncate;
 
-grant select on payout.situations to payout_operator, payout_auditor;
-
 
 create table payout.state_edges (
     from_state text not null,
@@ -117,33 +100,22 @@ create table payout.state_edges (
 comment on table payout.state_edges is
     'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
-create trigger _500_refuse_change before update or delete on payout.state_edges
-    for each row execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.state_edges
+create trigger _500_refuse_change before update or delete or truncate on payout.state_edges
     for each statement execute function payout.tg__refuse_change();
-alter table payout.state_edges enable always trigger _500_refuse_truncate;
-
-grant select on payout.state_edges to payout_operator, payout_auditor;
+alter table payout.state_edges enable always trigger _500_refuse_change;
 
 
 create table payout.ledger_accounts (
     account text not null,
-    is_per_payee boolean not null,
     meaning text not null,
     constraint ledger_accounts_pkey primary key (account)
 );
 comment on table payout.ledger_accounts is
     'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
 
-create trigger _500_refuse_change before update or delete on payout.ledger_accounts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+create trigger _500_refuse_change before update or delete or truncate on payout.ledger_accounts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.ledger_accounts to payout_operator, payout_auditor;
+alter table payout.ledger_accounts enable always trigger _500_refuse_change;
 
 
 create table payout.stripe_error_rules (
@@ -219,8 +191,6 @@ create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
 alter table payout.stripe_error_rules enable always trigger _500_refuse_truncate;
 
-grant select on payout.stripe_error_rules to payout_operator, payout_auditor;
-
 
 create table payout.discrepancy_kinds (
     kind text not null,
@@ -235,5 +205,3 @@ comment on column payout.discrepancy_kinds.advice is 'The next step for an opera
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
-
-grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;

@@ -120,14 +120,9 @@ create trigger _500_refuse_rewrite
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete on payout.stripe_reads
-    for each row execute function payout.tg__refuse_change();
-alter table payout.stripe_reads enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.stripe_reads
+create trigger _500_refuse_delete before delete or truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
-alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_reads to payout_operator, payout_auditor;
+alter table payout.stripe_reads enable always trigger _500_refuse_delete;
 
 
 create table payout.stripe_read_pages (
@@ -158,14 +153,9 @@ comment on column payout.stripe_read_pages.kept is
     'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
+create trigger _500_refuse_change before update or delete or truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
-alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
+alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
 
 
 create table payout.listed_transfers (
@@ -207,21 +197,15 @@ comment on column payout.listed_transfers.seen_at is
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
-create trigger _500_refuse_change before update or delete on payout.listed_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.listed_transfers enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.listed_transfers
+create trigger _500_refuse_change before update or delete or truncate on payout.listed_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.listed_transfers to payout_operator, payout_auditor;
+alter table payout.listed_transfers enable always trigger _500_refuse_change;
 
 
 create table payout.reversed_transfers (
     stripe_transfer_id text not null,
     amount_reversed_minor bigint not null,
     next_lookup_at timestamptz,
-    noted_at timestamptz not null default now(),
     constraint reversed_transfers_pkey primary key (stripe_transfer_id),
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
@@ -232,17 +216,10 @@ comment on column payout.reversed_transfers.amount_reversed_minor is
     'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
     'The time to read its reversals; null: they are booked, or an operator must look.';
-comment on column payout.reversed_transfers.noted_at is
-    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
 
-create trigger _500_refuse_delete before delete on payout.reversed_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
+create trigger _500_refuse_delete before delete or truncate on payout.reversed_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.reversed_transfers to payout_operator, payout_auditor;
+alter table payout.reversed_transfers enable always trigger _500_refuse_delete;

@@ -14,14 +14,9 @@ create table payout.payees (
 comment on table payout.payees is
     'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
-create trigger _500_refuse_change before update or delete on payout.payees
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payees enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payees
+create trigger _500_refuse_change before update or delete or truncate on payout.payees
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payees enable always trigger _500_refuse_truncate;
-
-grant select on payout.payees to payout_operator, payout_auditor;
+alter table payout.payees enable always trigger _500_refuse_change;
 
 
 create table payout.payee_accounts (
@@ -43,14 +38,9 @@ comment on table payout.payee_accounts is
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
 
-create trigger _500_refuse_change before update or delete on payout.payee_accounts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payee_accounts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payee_accounts
+create trigger _500_refuse_change before update or delete or truncate on payout.payee_accounts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
-
-grant select on payout.payee_accounts to payout_operator, payout_auditor;
+alter table payout.payee_accounts enable always trigger _500_refuse_change;
 
 
 create table payout.settlements (
@@ -92,7 +82,6 @@ create constraint trigger _900_schedule_payout_job
     execute function payout.tg_settlements__schedule_payout_job();
 
 grant select, insert, update, delete on payout.settlements to payout_app;
-grant select on payout.settlements to payout_operator, payout_auditor;
 
 
 create table payout.settlement_lines (
@@ -143,4 +132,3 @@ create trigger _903_refuse_frozen_delete
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
 grant select, insert, update, delete on payout.settlement_lines to payout_app;
-grant select on payout.settlement_lines to payout_operator, payout_auditor;

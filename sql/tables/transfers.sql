@@ -21,14 +21,9 @@ create table payout.payout_jobs (
 comment on table payout.payout_jobs is
     'One row for each completed settlement: its payout was scheduled.';
 
-create trigger _500_refuse_change before update or delete on payout.payout_jobs
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payout_jobs enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payout_jobs
+create trigger _500_refuse_change before update or delete or truncate on payout.payout_jobs
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_jobs to payout_operator, payout_auditor;
+alter table payout.payout_jobs enable always trigger _500_refuse_change;
 
 
 create table payout.payout_transfers (
@@ -62,14 +57,9 @@ create trigger _110_derive
     for each row
     execute function payout.tg_payout_transfers__derive();
 alter table payout.payout_transfers enable always trigger _110_derive;
-create trigger _500_refuse_change before update or delete on payout.payout_transfers
-    for each row execute function payout.tg__refuse_change();
-alter table payout.payout_transfers enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.payout_transfers
+create trigger _500_refuse_change before update or delete or truncate on payout.payout_transfers
     for each statement execute function payout.tg__refuse_change();
-alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
-
-grant select on payout.payout_transfers to payout_operator, payout_auditor;
+alter table payout.payout_transfers enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_states (
@@ -157,12 +147,9 @@ create trigger _500_check_transition
     when (old.state is distinct from new.state)
     execute function payout.tg_transfer_states__check_transition();
 alter table payout.transfer_states enable always trigger _500_check_transition;
-create trigger _500_refuse_delete before delete on payout.transfer_states
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_states enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.transfer_states
+create trigger _500_refuse_delete before delete or truncate on payout.transfer_states
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_states enable always trigger _500_refuse_truncate;
+alter table payout.transfer_states enable always trigger _500_refuse_delete;
 create trigger _511_check_progress
     before update on payout.transfer_states
     for each row
@@ -174,8 +161,6 @@ create trigger _900_tell_status
     for each statement
     execute function payout.tg_transfer_states__tell_status();
 alter table payout.transfer_states enable always trigger _900_tell_status;
-
-grant select on payout.transfer_states to payout_operator, payout_auditor;
 
 
 create table payout.account_waits (
@@ -210,14 +195,9 @@ create trigger _500_refuse_rewrite
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete on payout.account_waits
-    for each row execute function payout.tg__refuse_change();
-alter table payout.account_waits enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.account_waits
+create trigger _500_refuse_delete before delete or truncate on payout.account_waits
     for each statement execute function payout.tg__refuse_change();
-alter table payout.account_waits enable always trigger _500_refuse_truncate;
-
-grant select on payout.account_waits to payout_operator, payout_auditor;
+alter table payout.account_waits enable always trigger _500_refuse_delete;
 
 
 create table payout.transfer_attempts (
@@ -245,14 +225,9 @@ comment on column payout.transfer_attempts.worker is 'The name the claiming proc
 comment on column payout.transfer_attempts.claim_token_sha256 is
     'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
-create trigger _500_refuse_change before update or delete on payout.transfer_attempts
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_attempts enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
+create trigger _500_refuse_change before update or delete or truncate on payout.transfer_attempts
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_attempts to payout_operator, payout_auditor;
+alter table payout.transfer_attempts enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_observations (
@@ -305,14 +280,10 @@ comment on column payout.transfer_observations.next_attempt_at is
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
 
-create trigger _500_refuse_change before update or delete on payout.transfer_observations
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_observations enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_observations
+create trigger _500_refuse_change
+    before update or delete or truncate on payout.transfer_observations
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_observations to payout_operator, payout_auditor;
+alter table payout.transfer_observations enable always trigger _500_refuse_change;
 
 
 create table payout.transfer_requests (
@@ -366,11 +337,6 @@ comment on column payout.transfer_requests.second_evidence_observation_id is
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete on payout.transfer_requests
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_requests enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_requests
+create trigger _500_refuse_change before update or delete or truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_requests to payout_operator, payout_auditor;
+alter table payout.transfer_requests enable always trigger _500_refuse_change;

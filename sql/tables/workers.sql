@@ -22,5 +22,3 @@ comment on column payout.workers.release is 'The version of the package that it 
 create trigger _500_refuse_truncate before truncate on payout.workers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.workers enable always trigger _500_refuse_truncate;
-
-grant select on payout.workers to payout_operator, payout_auditor;

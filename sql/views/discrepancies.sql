@@ -54,4 +54,3 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
-grant select on payout_api.discrepancies to payout_operator, payout_auditor;

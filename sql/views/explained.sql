@@ -25,14 +25,14 @@ select
     t.currency,
     s.state,
     coalesce(s.reason, w.reason, st.meaning) as reason,
-    said.sentence as stripe_said,
+    o.sentence as stripe_said,
     s.changed_at as since,
     x.situation,
     x.whose_turn,
     u.until as next_attempt_at,
     concat_ws(' ', r.advice, replace(replace(x.for_operator,
         '{until}', coalesce(date_trunc('second', u.until)::text, 'the next sweep')),
-        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
+        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else o.alarm end, ''))
     ) as advice,
     replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
         '{hold}', coalesce(h.hold_id, w.hold_id, 0)::text) as next_call,
@@ -54,37 +54,20 @@ left join lateral (
     limit 1
 ) as n on true
 left join lateral (
-    select o.error_rule_id
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
-        and o.moved_to is not null
-        and o.error_rule_id is not null
-    order by o.observation_id desc
-    limit 1
-) as o on true
-left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-left join lateral (
-    select m.facts ->> 'error_message' as sentence
+    select
+        (array_agg(m.error_rule_id order by m.observation_id desc) filter (
+            where m.moved_to is not null and m.error_rule_id is not null))[1] as error_rule_id,
+        (array_agg(m.facts ->> 'error_message' order by m.observation_id desc) filter (
+            where m.signal = 'response' and m.facts ? 'error_message'
+                and m.reason is distinct from 'report_of_another_claim'))[1] as sentence,
+        (array_agg(m.reason order by m.observation_id desc) filter (
+            where m.verdict = 'alarm' and m.reason <> 'report_of_another_claim'
+                and s.state in ('parked', 'failed')))[1] as alarm
     from payout.transfer_observations as m
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
-        and m.signal = 'response'
-        and m.reason is distinct from 'report_of_another_claim'
-        and m.facts ? 'error_message'
-    order by m.observation_id desc
-    limit 1
-) as said on true
-left join lateral (
-    select o.reason
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state in ('parked', 'failed')
-        and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
-    order by o.observation_id desc
-    limit 1
-) as a on true
+) as o on true
+left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 -- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
 -- may hold one subject each: the first hold is shown.
 left join first_holds as he on he.scope = 'engine'
@@ -147,7 +130,7 @@ join payout.situations as x on x.situation = case
     when s.state = 'parked' then case
         when s.reason = 'absence_awaits_approval' then 'awaits_approval'
         when s.reason = 'stripe_may_execute_later' then 'may_be_executed_later'
-        when a.reason is not null then 'shown_otherwise'
+        when o.alarm is not null then 'shown_otherwise'
         else 'looked_up'
     end
     when s.state = 'failed' then case
@@ -188,4 +171,4 @@ comment on view payout_api.explained is
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
-grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.explained to payout_approver;

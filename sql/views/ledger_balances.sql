@@ -20,4 +20,3 @@ comment on view payout_api.ledger_balances is
     'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
     'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
-grant select on payout_api.ledger_balances to payout_operator, payout_auditor;

@@ -34,4 +34,3 @@ comment on view payout_api.not_ours is
     'One row for each rule by which transfers at Stripe are not ours: its conditions and reason, '
     'the last comparison that met such transfers and their number, and the discrepancies that it '
     'resolved.';
-grant select on payout_api.not_ours to payout_operator, payout_auditor;

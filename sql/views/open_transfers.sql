@@ -30,4 +30,4 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
     and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
-grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.open_transfers to payout_approver;

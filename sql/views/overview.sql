@@ -14,4 +14,3 @@ group by o.state, o.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for final states.';
-grant select on payout_api.overview to payout_operator, payout_auditor;

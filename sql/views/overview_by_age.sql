@@ -67,4 +67,3 @@ left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
-grant select on payout_api.overview_by_age to payout_operator, payout_auditor;

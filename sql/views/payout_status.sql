@@ -62,4 +62,4 @@ comment on view payout_api.payout_status is
     'sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where '
     'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
     'payee.';
-grant select on payout_api.payout_status to payout_app, payout_operator, payout_auditor;
+grant select on payout_api.payout_status to payout_app;

@@ -19,4 +19,4 @@ where p.expires_at > now()
 comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
-grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
+grant select on payout_api.proposals to payout_approver;

@@ -33,4 +33,3 @@ comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
     'pages and transfers seen so far, the number that these books expected, the number of its '
     'discrepancies, and that of the transfers that are not ours by a rule.';
-grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;

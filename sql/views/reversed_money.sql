@@ -39,4 +39,3 @@ where r.reversed_minor > r.closed_minor;
 comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
     'repaid: open_minor is owed to the payee again, with the calls that end it.';
-grant select on payout_api.reversed_money to payout_operator, payout_auditor;

@@ -55,4 +55,3 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
-grant select on payout_api.sealed_rows to payout_operator, payout_auditor;

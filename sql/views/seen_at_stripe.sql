@@ -11,4 +11,3 @@ where o.reason is distinct from 'report_of_another_claim'
         and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
-grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;

@@ -11,4 +11,3 @@ where e.payout_transfer_id = any (array(
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
-grant select on payout_api.unpaid to payout_operator, payout_auditor;

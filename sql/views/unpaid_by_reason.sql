@@ -41,4 +41,3 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
-grant select on payout_api.unpaid_by_reason to payout_operator, payout_auditor;

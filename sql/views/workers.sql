@@ -16,4 +16,3 @@ order by w.last_seen_at desc;
 comment on view payout_api.workers is
     'One row for each worker process of the last week: is_alive while its last heartbeat is less '
     'than a minute old, is_on_hold once Stripe refused its key.';
-grant select on payout_api.workers to payout_operator, payout_auditor;

@@ -34,7 +34,9 @@ PLAIN: Final = """
     """
 CONTROL_TOTALS: Final = """
     select at::text, account, currency, debit_minor, credit_minor, debits, credits
-    from payout.control_totals_at(%s::timestamptz[]) order by 1, 2, 3
+    from payout.account_totals_at(
+        %s::timestamptz[], array(select account from payout.ledger_accounts))
+    order by 1, 2, 3
     """
 PLAIN_CONTROL_TOTALS: Final = """
     select t.at::text, split_part(m.account, ':', 1), e.currency, sum(m.debit_minor),
@@ -123,6 +125,12 @@ def test_an_entry_counts_from_the_moment_its_transaction_began(shared_engine: En
     assert as_of(db, value(db, f"select '{begun}'::timestamptz - interval '1 us'")) == {}
 
 
+@mutant(
+    "the control account beside those of payees",
+    "balances_as_of",
+    "\n    where t.account <> 'payable'",
+    "",
+)
 def test_subtotals_say_what_the_entries_say_at_every_moment(shared_engine: Engine) -> None:
     db = shared_engine.db
     for number in range(1, 5):
@@ -231,15 +239,15 @@ def test_the_view_is_the_balance_of_now(engine: Engine) -> None:
 
 @mutant(
     "a payee whose account begins like another's",
-    "subtotals_at",
-    "\n            and t.account = coalesce(p_account, t.account)",
+    "account_totals_at",
+    " and t.account <= s.last_account",
     "",
 )
 @mutant(
     "a payee with the unsealed entries of others",
-    "balances_as_of",
-    "and m.account = coalesce('payable:' || p_payee_id, m.account)",
-    "",
+    "account_totals_at",
+    "(a.account = any (p_accounts) or (p_accounts is null and a.account is not null))",
+    "a.account is not null",
 )
 def test_the_balance_of_one_payee_is_the_one_that_all_balances_have(shared_engine: Engine) -> None:
     db = shared_engine.db

@@ -84,8 +84,9 @@ def change_body(function: str, body: str) -> str:
         ),
         pytest.param(
             "drop trigger _500_refuse_change on payout.ledger_entries; "
-            "create trigger _500_refuse_change before update or delete on payout.ledger_entries "
-            "for each row when (false) execute function payout.tg__refuse_change(); "
+            "create trigger _500_refuse_change "
+            "before update or delete or truncate on payout.ledger_entries "
+            "for each statement when (false) execute function payout.tg__refuse_change(); "
             "alter table payout.ledger_entries enable always trigger _500_refuse_change",
             "trigger _500_refuse_change on payout.ledger_entries (changed)",
             id="a guard of the same name that never fires",
@@ -117,8 +118,7 @@ def change_body(function: str, body: str) -> str:
         ),
         pytest.param(
             "alter table payout.transfer_attempts disable trigger all; "
-            "alter table payout.transfer_attempts enable always trigger _500_refuse_change; "
-            "alter table payout.transfer_attempts enable always trigger _500_refuse_truncate",
+            "alter table payout.transfer_attempts enable always trigger _500_refuse_change",
             "constraint transfer_attempts_payout_transfer_id_fkey on payout.transfer_attempts "
             "(changed)",
             id="a foreign key that is not enforced",
@@ -347,6 +347,12 @@ def change_body(function: str, body: str) -> str:
             id="the rights on functions to come",
         ),
         pytest.param(
+            "alter default privileges for role payout_owner in schema payout "
+            "revoke select on tables from payout_auditor",
+            "rights of payout_auditor on new objects r of payout_owner in payout (removed)",
+            id="the rights on tables to come",
+        ),
+        pytest.param(
             "grant set on parameter session_replication_role to payout_app",
             "rights of payout_app on parameter session_replication_role (added)",
             id="the right to pass triggers",
@@ -414,7 +420,7 @@ def test_guards_that_a_restore_has_downgraded_are_named(engine: Engine) -> None:
     engine.db.execute("alter table payout.ledger_entries enable trigger all")
     assert objects(engine.db) == [
         f"trigger {guard} on payout.ledger_entries (changed)"
-        for guard in ("_500_check_movement", "_500_refuse_change", "_500_refuse_truncate")
+        for guard in ("_500_check_movement", "_500_refuse_change")
     ]
 
 
@@ -509,6 +515,35 @@ def test_a_setting_that_was_changed_past_its_record_is_named(
         assert complaints(engine.db) == {}
     else:
         assert objects(engine.db) == ["row approval_limit_minor of engine_settings (changed)"]
+
+
+@mutant(
+    "a catalogue that quotes as the session does",
+    "catalogue",
+    "set quote_all_identifiers = off\n",
+    "",
+    at="quote_all_identifiers = on",
+)
+@mutant(
+    "a catalogue with intervals as the session writes them",
+    "catalogue",
+    "set intervalstyle = 'postgres'\n",
+    "",
+    at="intervalstyle = iso_8601",
+)
+@mutant(
+    "a catalogue with digests as the session writes them",
+    "catalogue",
+    "set bytea_output = 'hex'\n",
+    "",
+    at="bytea_output = escape",
+)
+@pytest.mark.parametrize(
+    "setting", ["quote_all_identifiers = on", "intervalstyle = iso_8601", "bytea_output = escape"]
+)
+def test_no_setting_of_a_session_makes_a_difference(engine: Engine, setting: str) -> None:
+    engine.db.execute(f"set {setting}".encode())
+    assert complaints(engine.db) == {}
 
 
 def test_without_a_catalogue_everything_is_named(engine: Engine) -> None:

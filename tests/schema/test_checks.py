@@ -61,8 +61,7 @@ def state_row(state: str, **changes: object) -> Changes:
 REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("currencies", "minor_digits_are_0_2_or_3"): [{"minor_digits": n} for n in (-1, 1, 4)],
     ("currencies", "amount_step_is_a_power_of_ten"): [{"amount_step": n} for n in (0, 5, 1000)],
-    ("states", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
-    ("situations", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}],
+    ("situations", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
     ("states", "status_is_known"): [
         {column: text} for column in ("status", "status_on_hold") for text in ("", "Paid", "parked")
     ],

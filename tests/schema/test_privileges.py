@@ -117,6 +117,30 @@ def test_public_and_the_worker_read_no_table(db: Connection) -> None:
     assert readers["payout_app"] == {"settlements", "settlement_lines", "currencies"}
 
 
+@mutant(
+    "tables that auditors do not read",
+    sql="revoke select on payout.ledger_entries from payout_auditor",
+)
+def test_operators_and_auditors_read_every_table_and_view(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    for role in ("payout_operator", "payout_auditor"):
+        unread = db.execute(
+            f"""
+            select c.oid::regclass::text from pg_class as c
+            where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'v')
+                and not has_table_privilege(%s, c.oid, 'select')
+            """,
+            [role],
+        )
+        assert unread.fetchall() == [], role
+    # One that is made later too.
+    owner = connect("payout_owner")
+    owner.execute("set role payout_owner")
+    owner.execute("create table payout.later as select 1 as one")
+    assert connect("payout_auditor").execute("table payout.later").fetchall() == [(1,)]
+
+
 def test_every_object_of_the_engine_belongs_to_the_owner(db: Connection) -> None:
     found = db.execute(
         f"""

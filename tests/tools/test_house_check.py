@@ -32,7 +32,6 @@ begin
 end
 $$;
 comment on function payout_api.cancel(bigint) is 'Withdraws a thing. SP301 when there is none.';
-revoke execute on function payout_api.cancel(bigint) from public;
 grant execute on function payout_api.cancel(bigint) to payout_operator;
 """
 GUARD = """\
@@ -160,12 +159,6 @@ def test_a_file_in_house_style_has_no_violations(path: str) -> None:
             "\ncomment on function payout_api.cancel(bigint) is",
             24,
             "'comment on function' does not stand directly under the function",
-        ),
-        (
-            "revoke execute on function payout_api.cancel(bigint) from public;\n",
-            "",
-            5,
-            "'revoke execute on function payout_api.cancel from public' is missing",
         ),
         (
             "grant execute on function payout_api.cancel(bigint) to payout_operator;\n",

@@ -176,6 +176,8 @@ def test_a_change_shows(tree: Path, path: str, was: str, becomes: str) -> None:
         "alter function payout.tg_things__check() leakproof",
         "grant select on payout.things to payout_auditor with grant option",
         "grant update (name) on payout.things to payout_operator with grant option",
+        "alter default privileges for role payout_owner in schema payout "
+        "grant select on tables to payout_auditor",
         "revoke temporary on database postgres from public",
         "grant payout_operator to payout_auditor",
         "alter role payout_auditor login",
