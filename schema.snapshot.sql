@@ -177,8 +177,9 @@ table payout.account_waits, owner payout_owner -- The transfers that were schedu
     constraint account_waits_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     index account_waits_next_look_at_idx USING btree (next_look_at) WHERE (next_look_at IS NOT NULL)
     index account_waits_payee_id_idx USING btree (payee_id) WHERE (next_look_at IS NOT NULL)
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN (((old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id) OR ((old.payee_id)::text IS DISTINCT FROM (new.payee_id)::text) OR (old.created_at IS DISTINCT FROM new.created_at) OR (old.next_look_at IS NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.adoptions, owner payout_owner -- The identities under which this database was adopted; the newest row counts. Claims are refused under any other identity. A row without an identity stops claims until the database is adopted again: the Stripe account was changed, or Stripe has what another database sent.
@@ -197,7 +198,8 @@ table payout.adoptions, owner payout_owner -- The identities under which this da
     constraint identity_is_whole_or_none CHECK ((num_nulls(system_identifier, timeline_id, database_oid, table_oid) = ANY (ARRAY[0, 4])))
     constraint installation_has_an_identity CHECK (((NOT is_installation) OR (system_identifier IS NOT NULL)))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.cap_uses, owner payout_owner -- The part of each cap that has been handed out in its newest day or hour, counted while there is such a cap. A transfer counts once for each key, also if Stripe declines it.
@@ -209,7 +211,8 @@ table payout.cap_uses, owner payout_owner -- The part of each cap that has been 
     transfers integer not null
     constraint cap_uses_pkey PRIMARY KEY (scope, currency, subject)
     constraint use_is_positive CHECK (((amount_minor > (0)::numeric) AND (transfers > 0)))
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.caps, owner payout_owner -- The most that is handed out in a currency: as one transfer, to a payee in a day, and by the engine in an hour, both of UTC. No row, or null: no cap.
@@ -222,7 +225,8 @@ table payout.caps, owner payout_owner -- The most that is handed out in a curren
     constraint a_transfer_is_not_counted CHECK (((scope <> 'transfer'::text) OR (largest_count IS NULL)))
     constraint caps_are_not_negative CHECK (((largest_amount_minor >= 0) AND (largest_count >= 0)))
     constraint scope_is_known CHECK ((scope = ANY (ARRAY['transfer'::text, 'payee'::text, 'engine'::text])))
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_record_change AFTER INSERT OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_caps__record_change()
     rights: select to payout_auditor; select to payout_operator
 
@@ -236,7 +240,8 @@ table payout.catalogues, owner payout_owner -- Functions, triggers, constraints,
     constraint catalogues_pkey PRIMARY KEY (catalogue_id)
     constraint objects_is_an_object CHECK ((jsonb_typeof(objects) = 'object'::text))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.
@@ -252,7 +257,8 @@ END -- One minor unit in the currency itself: 0.01 for usd. An amount times this
     constraint currencies_pkey PRIMARY KEY (currency)
     constraint amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100])))
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, or the application, and these books: both sides, and the next step. Never deleted.
@@ -286,7 +292,8 @@ table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, 
     index discrepancies_resolved_by_rule_id_idx USING btree (resolved_by_rule_id) WHERE (resolved_by_rule_id IS NOT NULL)
     index discrepancies_settlement_edited_idx USING btree (((ours ->> 'settlement_id'::text))) WHERE (kind = 'settlement_edited'::text)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id'), always
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.discrepancy_kinds, owner payout_owner -- The kinds of discrepancy that a comparison can find or an edit of the application makes. Alarms are discrepancies too; their kind is the reason of the alarm.
@@ -340,7 +347,8 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     constraint there_is_one_row CHECK (is_single_row)
     constraint times_and_numbers_can_be_added_up CHECK (((GREATEST(indeterminate_for, scans_apart_for, proposals_expire_after, alarm_window_for, queue_wakeup_again_after, account_change_waits_for) <= '1 year'::interval) AND (GREATEST(max_tries, max_generations, largest_claim, transfers_per_wakeup, max_alarms) <= 1000000)))
     trigger _500_refuse_another_installation BEFORE UPDATE FOR EACH ROW WHEN ((old.installation_id IS DISTINCT FROM new.installation_id)) EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_check_account AFTER UPDATE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.stripe_account_id IS NOT NULL) AND ((old.stripe_account_id IS DISTINCT FROM new.stripe_account_id) OR (old.is_livemode IS DISTINCT FROM new.is_livemode)))) EXECUTE FUNCTION payout.tg_engine_settings__check_account(), always
     trigger _900_record_change AFTER UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_engine_settings__record_change()
     rights: select to payout_auditor; select to payout_operator
@@ -376,14 +384,16 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
     unique index holds_scope_subject_open_key USING btree (scope, subject, ((discrepancy_id IS NULL)), awaits) NULLS NOT DISTINCT WHERE (released_at IS NULL)
     index holds_subject_of_a_cap_idx USING btree (subject) WHERE (awaits = 'cap'::text)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id', 'probes'), always
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.ledger_accounts, owner payout_owner -- The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.
     account text not null
     meaning text not null
     constraint ledger_accounts_pkey PRIMARY KEY (account)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.ledger_entries, owner payout_owner -- Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.
@@ -402,7 +412,8 @@ table payout.ledger_entries, owner payout_owner -- Double-entry books: each row 
     constraint ledger_entries_payout_transfer_id_kind_generation_origin_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id, operator_action_id)
     unique index ledger_entries_stripe_reversal_id_key USING btree (stripe_reversal_id) WHERE (stripe_reversal_id IS NOT NULL)
     trigger _500_check_movement BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_ledger_entries__check_movement(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had when these books did not say that it had paid by them. A transfer with such a payout_ref is never sent: it becomes paid, or an alarm.
@@ -421,7 +432,8 @@ table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had w
     seen_at timestamp with time zone not null -- The time at which that read saw it, by our clock.
     constraint listed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     index listed_transfers_payout_ref_idx USING btree (payout_ref)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.not_ours_rules, owner payout_owner -- Rules for transfers at Stripe that are not the engine's: a comparison counts those that fit all conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule (payout.may_be_ours).
@@ -444,7 +456,8 @@ table payout.not_ours_rules, owner payout_owner -- Rules for transfers at Stripe
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     unique index not_ours_rules_open_key USING btree (created_before, metadata_key, destination) NULLS NOT DISTINCT WHERE (ended_at IS NULL)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('ended_at', 'ended_by', 'end_reason'), always
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.open_reversals, owner payout_owner -- The reversals of transfers of which something is owed again: the list of reversed_money, which reads the amounts in the books. A row is gone once all of its transfer is written off or repaid. No foreign keys: verify_books compares.
@@ -472,7 +485,8 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     index operator_actions_expires_at_idx USING btree (expires_at) WHERE (expires_at IS NOT NULL)
     unique index operator_actions_proposal_id_key USING btree (proposal_id) WHERE (proposal_id IS NOT NULL)
     index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text, 'add_currency'::text]))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.outcomes, owner payout_owner -- Each change of a transfer's status, and each reversal, in the order in which the application reads them (payout_api.outcomes_since). Insert-only.
@@ -487,7 +501,8 @@ table payout.outcomes, owner payout_owner -- Each change of a transfer's status,
     constraint outcomes_pkey PRIMARY KEY (outcome_id)
     index outcomes_payout_transfer_id_idx USING brin (payout_transfer_id int8_minmax_multi_ops)
     trigger _100_announce BEFORE INSERT FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_outcomes__announce(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.paces, owner payout_owner -- How many requests a second all workers together make, as far as refusals have shown. Turns of that distance are handed out one after the other.
@@ -500,7 +515,8 @@ table payout.paces, owner payout_owner -- How many requests a second all workers
     constraint kind_is_known CHECK ((kind = ANY (ARRAY['sends'::text, 'reads'::text])))
     constraint pace_is_positive CHECK (((per_second > (0)::numeric) AND (refused_per_second > (0)::numeric)))
     constraint refusal_has_its_time CHECK (((refused_at IS NULL) <= (refused_per_second IS NULL)))
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees, as history: the newest row counts for each key that is claimed for the first time from then on; a request under a key keeps its account.
@@ -513,14 +529,16 @@ table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees
     constraint payee_accounts_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id)
     constraint stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255)))
     index payee_accounts_payee_id_idx USING btree (payee_id, payee_account_id DESC) INCLUDE (stripe_account_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payees, owner payout_owner -- The people and companies that settlements can owe money to. Never changed, never deleted.
     payee_id payout.external_id not null
     created_at timestamp with time zone not null default now()
     constraint payees_pkey PRIMARY KEY (payee_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payout_jobs, owner payout_owner -- One row for each completed settlement: its payout was scheduled.
@@ -529,7 +547,8 @@ table payout.payout_jobs, owner payout_owner -- One row for each completed settl
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP
     constraint payout_jobs_pkey PRIMARY KEY (payout_job_id)
     constraint payout_jobs_settlement_id_key UNIQUE (settlement_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is owed: payee, amount and source, frozen when the settlement was completed.
@@ -547,7 +566,8 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction)
     index payout_transfers_payee_id_idx USING btree (payee_id)
     trigger _110_derive BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive(), always
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.reversed_transfers, owner payout_owner -- Transfers of ours that Stripe has reversed in full or in part, with the next look-up of their reversals until the books have them.
@@ -557,7 +577,8 @@ table payout.reversed_transfers, owner payout_owner -- Transfers of ours that St
     constraint reversed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     constraint amount_is_positive CHECK ((amount_reversed_minor > 0))
     index reversed_transfers_next_lookup_at_idx USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL)
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seal_marks, owner payout_owner -- The tables that are sealed, and for each the id up to which it can be sealed once every transaction that ran when the mark was set has ended. The first row is the sealer's lock.
@@ -566,7 +587,8 @@ table payout.seal_marks, owner payout_owner -- The tables that are sealed, and f
     marked_xid xid8 -- Transactions from this id on began later; null: there is no mark yet.
     marked_at timestamp with time zone not null default now() -- The time at which the mark was set; sealing waits a minute.
     constraint seal_marks_pkey PRIMARY KEY (table_name)
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entries the accounts that its range moved, with the sums of all that was booked on them up to its end; payable, without a payee, stands for all of them. Insert-only.
@@ -580,7 +602,8 @@ table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entri
     constraint seal_subtotals_pkey PRIMARY KEY (account, currency, seal_id)
     constraint seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id)
     index seal_subtotals_seal_id_idx USING btree (seal_id)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seals, owner payout_owner -- One chain over all sealed tables: each seal closes the next range of ids of one table and covers the hash of the seal before it. Insert-only.
@@ -605,7 +628,8 @@ table payout.seals, owner payout_owner -- One chain over all sealed tables: each
     constraint version_is_known CHECK ((seal_version = 1))
     index seals_rows_until_idx USING btree (rows_until, last_id) WHERE (table_name = 'ledger_entries'::text)
     index seals_time_idx USING gist (tstzrange(rows_from, rows_until, '[)'::text)) WHERE (table_name = 'ledger_entries'::text)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.settlement_lines, owner payout_owner -- The parts of a settlement, which comes before them and, while pending, takes them along when it is deleted. Lines of one payee and source_transaction become one transfer.
@@ -656,7 +680,8 @@ table payout.state_edges, owner payout_owner -- The only moves a transfer may ma
     constraint state_edges_from_state_fkey FOREIGN KEY (from_state) REFERENCES payout.states(state)
     constraint state_edges_to_state_fkey FOREIGN KEY (to_state) REFERENCES payout.states(state)
     constraint edge_leads_elsewhere CHECK ((from_state <> to_state))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.states, owner payout_owner -- The states of a transfer, each with its meaning.
@@ -668,7 +693,8 @@ table payout.states, owner payout_owner -- The states of a transfer, each with i
     status_on_hold payout.payout_status not null -- Its word while a hold keeps the transfer back; the same where Stripe may have been asked already, or nothing is to be sent.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.stripe_error_rules, owner payout_owner -- The meaning of an answer that is no success, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).
@@ -718,7 +744,8 @@ table payout.stripe_read_pages, owner payout_owner -- A page of a read that was 
     constraint stripe_read_pages_read_id_parameters_key UNIQUE (read_id, parameters)
     constraint stripe_read_pages_read_id_fkey FOREIGN KEY (read_id) REFERENCES payout.stripe_reads(read_id)
     constraint pages_count_from_one CHECK (((page_number >= 1) AND (objects_seen >= 0)))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's lists, and how far it has come. A page is taken only with a token that claim_reads told.
@@ -760,8 +787,9 @@ table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's l
     unique index stripe_reads_one_goes_on_key USING btree (kind) WHERE ((kind = ANY (ARRAY['newest'::text, 'events'::text, 'comparison'::text])) AND (finished_at IS NULL) AND (abandoned_at IS NULL))
     index stripe_reads_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (payout_transfer_id IS NOT NULL)
     index stripe_reads_read_id_idx USING btree (read_id) WHERE (kind = 'comparison'::text)
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN (((old.read_id IS DISTINCT FROM new.read_id) OR (old.kind IS DISTINCT FROM new.kind) OR (old.path IS DISTINCT FROM new.path) OR (old.queries IS DISTINCT FROM new.queries) OR (old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id) OR (old.stripe_transfer_id IS DISTINCT FROM new.stripe_transfer_id) OR (old.worker IS DISTINCT FROM new.worker) OR (old.begun_at IS DISTINCT FROM new.begun_at) OR (old.books_from IS DISTINCT FROM new.books_from) OR (old.system_identifier IS DISTINCT FROM new.system_identifier) OR (old.timeline_id IS DISTINCT FROM new.timeline_id) OR (old.database_oid IS DISTINCT FROM new.database_oid) OR (old.table_oid IS DISTINCT FROM new.table_oid) OR (old.server_started_at IS DISTINCT FROM new.server_started_at) OR (old.adoption_id IS DISTINCT FROM new.adoption_id) OR (old.finished_at IS NOT NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_attempts, owner payout_owner -- Every claim, committed before anything is sent under it.
@@ -777,7 +805,8 @@ table payout.transfer_attempts, owner payout_owner -- Every claim, committed bef
     constraint transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint claim_token_has_a_digest CHECK ((octet_length(claim_token_sha256) = 32))
     constraint lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_observations, owner payout_owner -- Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.
@@ -807,7 +836,8 @@ table payout.transfer_observations, owner payout_owner -- Every answer, timeout,
     constraint signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text, 'key_opened'::text, 'retry'::text, 'park'::text, 'give_up'::text, 'cancel'::text, 'settle_outside'::text])))
     constraint verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
     index transfer_observations_payout_transfer_id_idx USING btree (payout_transfer_id, attempt)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_requests, owner payout_owner -- The request under each idempotency key of a transfer, frozen by the first claim under that key, with the payee's account of that moment.
@@ -832,7 +862,8 @@ table payout.transfer_requests, owner payout_owner -- The request under each ide
     constraint further_key_has_reason_and_evidence CHECK (((generation > 1) = ((reason IS NOT NULL) AND (evidence_observation_id IS NOT NULL))))
     constraint generation_counts_from_one CHECK ((generation >= 1))
     constraint request_names_the_destination CHECK ((NOT ((request ->> 'destination'::text) IS DISTINCT FROM destination)))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The progress of each transfer: the one table that changes while money moves. It can be rebuilt from attempts and observations.
@@ -863,7 +894,8 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _110_plan_lookup BEFORE UPDATE FOR EACH ROW WHEN (((((new.state)::text = ANY (ARRAY['parked'::text, 'failed'::text])) AND ((old.state)::text <> (new.state)::text)) OR (old.next_lookup_at IS NOT NULL) OR (old.hold_id IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__plan_lookup(), always
     trigger _500_check_start BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_start(), always
     trigger _500_check_transition BEFORE UPDATE FOR EACH ROW WHEN (((old.state)::text IS DISTINCT FROM (new.state)::text)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition(), always
-    trigger _500_refuse_delete BEFORE DELETE OR TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     trigger _900_tell_status AFTER UPDATE REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_transfer_states__tell_status(), always
     rights: select to payout_auditor; select to payout_operator

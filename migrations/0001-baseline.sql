@@ -303,7 +303,7 @@ end
 $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
--- frozen: sql/tables/catalogues.sql 3c4ed7c7feff
+-- frozen: sql/tables/catalogues.sql bfafc9d2df6e
 create table payout.catalogues (
     catalogue_id bigint not null generated always as identity,
     objects jsonb not null,
@@ -323,9 +323,12 @@ comment on column payout.catalogues.objects is
 comment on column payout.catalogues.server_major is
     'The major version of the server that wrote these texts; another one may write them otherwise.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.catalogues
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.catalogues
+    for each row execute function payout.tg__refuse_change();
 alter table payout.catalogues enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.catalogues
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_truncate;
 -- frozen: procedures/identity/tg_engine_settings__check_account.sql 3c472215d847
 create or replace function payout.tg_engine_settings__check_account()
 returns trigger
@@ -374,7 +377,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 969fa2c8011a
+-- frozen: sql/tables/identity.sql 9bc875469684
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -498,9 +501,12 @@ create trigger _500_refuse_another_installation
     when (old.installation_id is distinct from new.installation_id)
     execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
-create trigger _500_refuse_delete before delete or truncate on payout.engine_settings
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.engine_settings
+    for each row execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.engine_settings
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_truncate;
 create constraint trigger _900_check_account
     after update on payout.engine_settings
     deferrable initially deferred
@@ -556,9 +562,12 @@ comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.adoptions
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.adoptions
+    for each row execute function payout.tg__refuse_change();
 alter table payout.adoptions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.adoptions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.adoptions enable always trigger _500_refuse_truncate;
 -- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql f8aa1a572841
 create or replace function payout.tg_ledger_entries__check_movement()
 returns trigger
@@ -607,7 +616,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal, and only what an operator ordered names the act (23514).';
--- frozen: sql/tables/ledger.sql 28bca9f2b28e
+-- frozen: sql/tables/ledger.sql af36829ce77a
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -648,9 +657,12 @@ create trigger _500_check_movement
     for each row
     execute function payout.tg_ledger_entries__check_movement();
 alter table payout.ledger_entries enable always trigger _500_check_movement;
-create trigger _500_refuse_change before update or delete or truncate on payout.ledger_entries
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.ledger_entries
+    for each row execute function payout.tg__refuse_change();
 alter table payout.ledger_entries enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_entries
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 
 create table payout.open_reversals (
@@ -683,7 +695,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 5d95b60a24d5
+-- frozen: sql/tables/lists.sql 9830b2fbcf61
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -706,9 +718,12 @@ comment on column payout.currencies.amount_step is
 comment on column payout.currencies.minor_unit is
     'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.currencies
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.currencies
+    for each row execute function payout.tg__refuse_change();
 alter table payout.currencies enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.currencies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.currencies enable always trigger _500_refuse_truncate;
 
 
 create table payout.states (
@@ -733,9 +748,12 @@ comment on column payout.states.status_on_hold is
     'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
     'already, or nothing is to be sent.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.states
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.states
+    for each row execute function payout.tg__refuse_change();
 alter table payout.states enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.states enable always trigger _500_refuse_truncate;
 
 
 create table payout.situations (
@@ -778,9 +796,12 @@ create table payout.state_edges (
 comment on table payout.state_edges is
     'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.state_edges
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.state_edges
+    for each row execute function payout.tg__refuse_change();
 alter table payout.state_edges enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.state_edges
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.state_edges enable always trigger _500_refuse_truncate;
 
 
 create table payout.ledger_accounts (
@@ -791,9 +812,12 @@ create table payout.ledger_accounts (
 comment on table payout.ledger_accounts is
     'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.ledger_accounts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.ledger_accounts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.ledger_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
 
 
 create table payout.stripe_error_rules (
@@ -883,7 +907,7 @@ comment on column payout.discrepancy_kinds.advice is 'The next step for an opera
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
--- frozen: sql/tables/limits.sql c6f4f95bc7a4
+-- frozen: sql/tables/limits.sql 9cf5430c8571
 -- They are sequences, because no claim must wait for another one's commit (D-130).
 create sequence payout.send_turns;
 comment on sequence payout.send_turns is
@@ -918,9 +942,12 @@ comment on column payout.paces.refused_at is
     'The time of that refusal; requests that were handed out before it were made at the old pace.';
 comment on column payout.paces.grown_at is 'The time at which the pace was last made faster.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.paces
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.paces
+    for each row execute function payout.tg__refuse_change();
 alter table payout.paces enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.paces
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.paces enable always trigger _500_refuse_truncate;
 
 
 create table payout.caps (
@@ -941,9 +968,12 @@ comment on table payout.caps is
 comment on column payout.caps.largest_amount_minor is 'In minor units; null: any amount.';
 comment on column payout.caps.largest_count is 'The number of transfers; null: any number.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.caps
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.caps
+    for each row execute function payout.tg__refuse_change();
 alter table payout.caps enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.caps
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.caps enable always trigger _500_refuse_truncate;
 -- Not ALWAYS: a replica gets the record by itself.
 create trigger _900_record_change
     after insert or update on payout.caps
@@ -968,9 +998,12 @@ comment on column payout.cap_uses.subject is 'The payee; of the engine an empty 
 comment on column payout.cap_uses.begun_at is 'The beginning of the day or hour, in UTC.';
 comment on column payout.cap_uses.amount_minor is 'In minor units of currency.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.cap_uses
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.cap_uses
+    for each row execute function payout.tg__refuse_change();
 alter table payout.cap_uses enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.cap_uses
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.cap_uses enable always trigger _500_refuse_truncate;
 -- frozen: procedures/common/tg__close_once.sql 9ec6d8f1a8d7
 create or replace function payout.tg__close_once()
 returns trigger
@@ -1235,7 +1268,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 2c8219765f33
+-- frozen: sql/tables/transfers.sql 4f0badc8a54a
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1246,9 +1279,12 @@ create table payout.payout_jobs (
 comment on table payout.payout_jobs is
     'One row for each completed settlement: its payout was scheduled.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payout_jobs
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payout_jobs
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payout_jobs enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_jobs
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
 
 
 create table payout.payout_transfers (
@@ -1282,9 +1318,12 @@ create trigger _110_derive
     for each row
     execute function payout.tg_payout_transfers__derive();
 alter table payout.payout_transfers enable always trigger _110_derive;
-create trigger _500_refuse_change before update or delete or truncate on payout.payout_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payout_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payout_transfers enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_states (
@@ -1372,9 +1411,12 @@ create trigger _500_check_transition
     when (old.state is distinct from new.state)
     execute function payout.tg_transfer_states__check_transition();
 alter table payout.transfer_states enable always trigger _500_check_transition;
-create trigger _500_refuse_delete before delete or truncate on payout.transfer_states
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.transfer_states
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.transfer_states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_states enable always trigger _500_refuse_truncate;
 create trigger _511_check_progress
     before update on payout.transfer_states
     for each row
@@ -1420,9 +1462,12 @@ create trigger _500_refuse_rewrite
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete or truncate on payout.account_waits
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.account_waits
+    for each row execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.account_waits
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_attempts (
@@ -1450,9 +1495,12 @@ comment on column payout.transfer_attempts.worker is 'The name the claiming proc
 comment on column payout.transfer_attempts.claim_token_sha256 is
     'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.transfer_attempts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_attempts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_attempts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_observations (
@@ -1505,10 +1553,12 @@ comment on column payout.transfer_observations.next_attempt_at is
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
 
-create trigger _500_refuse_change
-    before update or delete or truncate on payout.transfer_observations
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_observations
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_observations enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_observations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_requests (
@@ -1562,10 +1612,13 @@ comment on column payout.transfer_requests.second_evidence_observation_id is
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.transfer_requests
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_requests
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_change;
--- frozen: sql/tables/operations.sql 21730e7970ca
+create trigger _500_refuse_truncate before truncate on payout.transfer_requests
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
+-- frozen: sql/tables/operations.sql c7ade0dc69f4
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1599,9 +1652,12 @@ create index operator_actions_expires_at_idx
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
     where action in ('adopt_database', 'change_setting', 'add_currency');
 
-create trigger _500_refuse_change before update or delete or truncate on payout.operator_actions
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.operator_actions
+    for each row execute function payout.tg__refuse_change();
 alter table payout.operator_actions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.operator_actions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 
 
 create table payout.not_ours_rules (
@@ -1645,9 +1701,12 @@ create unique index not_ours_rules_open_key
     on payout.not_ours_rules (created_before, metadata_key, destination) nulls not distinct
     where ended_at is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.not_ours_rules
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.not_ours_rules
+    for each row execute function payout.tg__refuse_change();
 alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.not_ours_rules
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.not_ours_rules
     for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
 alter table payout.not_ours_rules enable always trigger _500_close_once;
@@ -1715,9 +1774,12 @@ create index discrepancies_explained_idx
     where is_compared and resolved_at is not null and resolved_by_read_id is null
         and resolved_by_rule_id is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.discrepancies
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.discrepancies
+    for each row execute function payout.tg__refuse_change();
 alter table payout.discrepancies enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.discrepancies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
         'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
@@ -1787,9 +1849,12 @@ create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_i
 create index holds_expires_at_idx on payout.holds (expires_at)
     where expires_at is not null and released_at is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.holds
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.holds
+    for each row execute function payout.tg__refuse_change();
 alter table payout.holds enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.holds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.holds
     for each row execute function payout.tg__close_once(
         'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
@@ -1820,7 +1885,7 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql 5abe4f3a7b3f
+-- frozen: sql/tables/outcomes.sql f2de2014364e
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -1851,9 +1916,12 @@ create index outcomes_payout_transfer_id_idx
 create trigger _100_announce before insert on payout.outcomes
     for each statement execute function payout.tg_outcomes__announce();
 alter table payout.outcomes enable always trigger _100_announce;
-create trigger _500_refuse_change before update or delete or truncate on payout.outcomes
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.outcomes
+    for each row execute function payout.tg__refuse_change();
 alter table payout.outcomes enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.outcomes
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_truncate;
 
 
 create sequence payout.awaited_outcomes;
@@ -1883,7 +1951,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 093a045dde7f
+-- frozen: sql/tables/reads.sql 4e856bd421b9
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1995,9 +2063,12 @@ create trigger _500_refuse_rewrite
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete or truncate on payout.stripe_reads
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.stripe_reads
+    for each row execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.stripe_reads
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
 
 create table payout.stripe_read_pages (
@@ -2028,9 +2099,12 @@ comment on column payout.stripe_read_pages.kept is
     'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.stripe_read_pages
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
+    for each row execute function payout.tg__refuse_change();
 alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
 
 
 create table payout.listed_transfers (
@@ -2072,9 +2146,12 @@ comment on column payout.listed_transfers.seen_at is
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.listed_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.listed_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.listed_transfers enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.listed_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
 
 
 create table payout.reversed_transfers (
@@ -2095,10 +2172,13 @@ comment on column payout.reversed_transfers.next_lookup_at is
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.reversed_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.reversed_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
--- frozen: sql/tables/seals.sql b62c5409a12b
+create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
+-- frozen: sql/tables/seals.sql 2d3212b2003a
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2148,9 +2228,12 @@ create index seals_rows_until_idx on payout.seals (rows_until, last_id)
 create index seals_time_idx on payout.seals using gist (tstzrange(rows_from, rows_until, '[)'))
     where table_name = 'ledger_entries';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.seals
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.seals
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seals enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.seals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seals enable always trigger _500_refuse_truncate;
 
 
 create table payout.seal_marks (
@@ -2170,9 +2253,12 @@ comment on column payout.seal_marks.marked_xid is
 comment on column payout.seal_marks.marked_at is
     'The time at which the mark was set; sealing waits a minute.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.seal_marks
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.seal_marks
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seal_marks enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.seal_marks
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seal_marks enable always trigger _500_refuse_truncate;
 
 
 create table payout.seal_subtotals (
@@ -2199,9 +2285,12 @@ comment on column payout.seal_subtotals.credits is 'Number of those credits.';
 
 create index seal_subtotals_seal_id_idx on payout.seal_subtotals (seal_id);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.seal_subtotals
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.seal_subtotals
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seal_subtotals enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
 -- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql fcfaaab5349a
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
@@ -2332,7 +2421,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- frozen: sql/tables/settlements.sql fc085b017abf
+-- frozen: sql/tables/settlements.sql 5b2744d4dd62
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2341,9 +2430,12 @@ create table payout.payees (
 comment on table payout.payees is
     'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payees
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payees
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payees enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payees
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payees enable always trigger _500_refuse_truncate;
 
 
 create table payout.payee_accounts (
@@ -2365,9 +2457,12 @@ comment on table payout.payee_accounts is
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payee_accounts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payee_accounts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payee_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payee_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
 
 
 create table payout.settlements (

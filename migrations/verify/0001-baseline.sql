@@ -18,18 +18,18 @@ select 'payout.stripe_transfer'::regtype;
 select 'payout.discrepancy'::regtype;
 select 'payout.tg__refuse_change()'::regprocedure;
 select 'payout.catalogues'::regclass;
-select 1 / (count(*) = 1)::integer from pg_trigger
+select 1 / (count(*) = 2)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.catalogues}'::regclass[]);
 select 'payout.tg_engine_settings__check_account()'::regprocedure;
 select 'payout.tg_engine_settings__record_change()'::regprocedure;
 select 'payout.engine_settings'::regclass;
 select 'payout.adoptions'::regclass;
-select 1 / (count(*) = 5)::integer from pg_trigger
+select 1 / (count(*) = 7)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.adoptions,payout.engine_settings}'::regclass[]);
 select 'payout.tg_ledger_entries__check_movement()'::regprocedure;
 select 'payout.ledger_entries'::regclass;
 select 'payout.open_reversals'::regclass;
-select 1 / (count(*) = 3)::integer from pg_trigger
+select 1 / (count(*) = 4)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.ledger_entries,payout.open_reversals}'::regclass[]);
 select 'payout.tg_caps__record_change()'::regprocedure;
 select 'payout.currencies'::regclass;
@@ -39,14 +39,14 @@ select 'payout.state_edges'::regclass;
 select 'payout.ledger_accounts'::regclass;
 select 'payout.stripe_error_rules'::regclass;
 select 'payout.discrepancy_kinds'::regclass;
-select 1 / (count(*) = 7)::integer from pg_trigger
+select 1 / (count(*) = 11)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.currencies,payout.discrepancy_kinds,payout.ledger_accounts,payout.situations,payout.state_edges,payout.states,payout.stripe_error_rules}'::regclass[]);
 select 'payout.send_turns'::regclass;
 select 'payout.read_turns'::regclass;
 select 'payout.paces'::regclass;
 select 'payout.caps'::regclass;
 select 'payout.cap_uses'::regclass;
-select 1 / (count(*) = 4)::integer from pg_trigger
+select 1 / (count(*) = 7)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.cap_uses,payout.caps,payout.paces}'::regclass[]);
 select 'payout.tg__close_once()'::regprocedure;
 select 'payout.request_sha256(jsonb)'::regprocedure;
@@ -63,30 +63,30 @@ select 'payout.account_waits'::regclass;
 select 'payout.transfer_attempts'::regclass;
 select 'payout.transfer_observations'::regclass;
 select 'payout.transfer_requests'::regclass;
-select 1 / (count(*) = 14)::integer from pg_trigger
+select 1 / (count(*) = 21)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.account_waits,payout.payout_jobs,payout.payout_transfers,payout.transfer_attempts,payout.transfer_observations,payout.transfer_requests,payout.transfer_states}'::regclass[]);
 select 'payout.operator_actions'::regclass;
 select 'payout.not_ours_rules'::regclass;
 select 'payout.discrepancies'::regclass;
 select 'payout.holds'::regclass;
-select 1 / (count(*) = 7)::integer from pg_trigger
+select 1 / (count(*) = 11)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.discrepancies,payout.holds,payout.not_ours_rules,payout.operator_actions}'::regclass[]);
 select 'payout.tg_outcomes__announce()'::regprocedure;
 select 'payout.outcomes'::regclass;
 select 'payout.awaited_outcomes'::regclass;
-select 1 / (count(*) = 2)::integer from pg_trigger
+select 1 / (count(*) = 3)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.outcomes}'::regclass[]);
 select 'payout.database_identity()'::regprocedure;
 select 'payout.stripe_reads'::regclass;
 select 'payout.stripe_read_pages'::regclass;
 select 'payout.listed_transfers'::regclass;
 select 'payout.reversed_transfers'::regclass;
-select 1 / (count(*) = 5)::integer from pg_trigger
+select 1 / (count(*) = 9)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.listed_transfers,payout.reversed_transfers,payout.stripe_read_pages,payout.stripe_reads}'::regclass[]);
 select 'payout.seals'::regclass;
 select 'payout.seal_marks'::regclass;
 select 'payout.seal_subtotals'::regclass;
-select 1 / (count(*) = 3)::integer from pg_trigger
+select 1 / (count(*) = 6)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.seal_marks,payout.seal_subtotals,payout.seals}'::regclass[]);
 select 'payout.tg_settlement_lines__refuse_frozen()'::regprocedure;
 select 'payout.tg_settlements__refuse_frozen()'::regprocedure;
@@ -95,7 +95,7 @@ select 'payout.payees'::regclass;
 select 'payout.payee_accounts'::regclass;
 select 'payout.settlements'::regclass;
 select 'payout.settlement_lines'::regclass;
-select 1 / (count(*) = 10)::integer from pg_trigger
+select 1 / (count(*) = 12)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.payee_accounts,payout.payees,payout.settlement_lines,payout.settlements}'::regclass[]);
 select 'payout.waiting_wakeup'::regclass;
 select 'payout.seen_wakeup'::regclass;

@@ -19,6 +19,9 @@ comment on column payout.catalogues.objects is
 comment on column payout.catalogues.server_major is
     'The major version of the server that wrote these texts; another one may write them otherwise.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.catalogues
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.catalogues
+    for each row execute function payout.tg__refuse_change();
 alter table payout.catalogues enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.catalogues
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_truncate;

@@ -126,9 +126,12 @@ create trigger _500_refuse_another_installation
     when (old.installation_id is distinct from new.installation_id)
     execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
-create trigger _500_refuse_delete before delete or truncate on payout.engine_settings
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.engine_settings
+    for each row execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.engine_settings
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_truncate;
 create constraint trigger _900_check_account
     after update on payout.engine_settings
     deferrable initially deferred
@@ -184,6 +187,9 @@ comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.adoptions
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.adoptions
+    for each row execute function payout.tg__refuse_change();
 alter table payout.adoptions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.adoptions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.adoptions enable always trigger _500_refuse_truncate;

@@ -46,9 +46,12 @@ create trigger _500_check_movement
     for each row
     execute function payout.tg_ledger_entries__check_movement();
 alter table payout.ledger_entries enable always trigger _500_check_movement;
-create trigger _500_refuse_change before update or delete or truncate on payout.ledger_entries
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.ledger_entries
+    for each row execute function payout.tg__refuse_change();
 alter table payout.ledger_entries enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_entries
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 
 create table payout.open_reversals (

@@ -38,9 +38,12 @@ comment on column payout.paces.refused_at is
     'The time of that refusal; requests that were handed out before it were made at the old pace.';
 comment on column payout.paces.grown_at is 'The time at which the pace was last made faster.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.paces
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.paces
+    for each row execute function payout.tg__refuse_change();
 alter table payout.paces enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.paces
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.paces enable always trigger _500_refuse_truncate;
 
 
 create table payout.caps (
@@ -61,9 +64,12 @@ comment on table payout.caps is
 comment on column payout.caps.largest_amount_minor is 'In minor units; null: any amount.';
 comment on column payout.caps.largest_count is 'The number of transfers; null: any number.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.caps
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.caps
+    for each row execute function payout.tg__refuse_change();
 alter table payout.caps enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.caps
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.caps enable always trigger _500_refuse_truncate;
 -- Not ALWAYS: a replica gets the record by itself.
 create trigger _900_record_change
     after insert or update on payout.caps
@@ -88,6 +94,9 @@ comment on column payout.cap_uses.subject is 'The payee; of the engine an empty 
 comment on column payout.cap_uses.begun_at is 'The beginning of the day or hour, in UTC.';
 comment on column payout.cap_uses.amount_minor is 'In minor units of currency.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.cap_uses
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.cap_uses
+    for each row execute function payout.tg__refuse_change();
 alter table payout.cap_uses enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.cap_uses
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.cap_uses enable always trigger _500_refuse_truncate;

@@ -28,9 +28,12 @@ comment on column payout.currencies.amount_step is
 comment on column payout.currencies.minor_unit is
     'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.currencies
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.currencies
+    for each row execute function payout.tg__refuse_change();
 alter table payout.currencies enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.currencies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.currencies enable always trigger _500_refuse_truncate;
 
 
 create table payout.states (
@@ -55,9 +58,12 @@ comment on column payout.states.status_on_hold is
     'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
     'already, or nothing is to be sent.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.states
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.states
+    for each row execute function payout.tg__refuse_change();
 alter table payout.states enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.states enable always trigger _500_refuse_truncate;
 
 
 create table payout.situations (
@@ -100,9 +106,12 @@ create table payout.state_edges (
 comment on table payout.state_edges is
     'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.state_edges
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.state_edges
+    for each row execute function payout.tg__refuse_change();
 alter table payout.state_edges enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.state_edges
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.state_edges enable always trigger _500_refuse_truncate;
 
 
 create table payout.ledger_accounts (
@@ -113,9 +122,12 @@ create table payout.ledger_accounts (
 comment on table payout.ledger_accounts is
     'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.ledger_accounts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.ledger_accounts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.ledger_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
 
 
 create table payout.stripe_error_rules (

@@ -39,9 +39,12 @@ create index operator_actions_expires_at_idx
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
     where action in ('adopt_database', 'change_setting', 'add_currency');
 
-create trigger _500_refuse_change before update or delete or truncate on payout.operator_actions
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.operator_actions
+    for each row execute function payout.tg__refuse_change();
 alter table payout.operator_actions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.operator_actions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 
 
 create table payout.not_ours_rules (
@@ -85,9 +88,12 @@ create unique index not_ours_rules_open_key
     on payout.not_ours_rules (created_before, metadata_key, destination) nulls not distinct
     where ended_at is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.not_ours_rules
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.not_ours_rules
+    for each row execute function payout.tg__refuse_change();
 alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.not_ours_rules
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.not_ours_rules
     for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
 alter table payout.not_ours_rules enable always trigger _500_close_once;
@@ -155,9 +161,12 @@ create index discrepancies_explained_idx
     where is_compared and resolved_at is not null and resolved_by_read_id is null
         and resolved_by_rule_id is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.discrepancies
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.discrepancies
+    for each row execute function payout.tg__refuse_change();
 alter table payout.discrepancies enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.discrepancies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
         'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
@@ -227,9 +236,12 @@ create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_i
 create index holds_expires_at_idx on payout.holds (expires_at)
     where expires_at is not null and released_at is null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.holds
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.holds
+    for each row execute function payout.tg__refuse_change();
 alter table payout.holds enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.holds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.holds
     for each row execute function payout.tg__close_once(
         'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',

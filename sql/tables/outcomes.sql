@@ -36,9 +36,12 @@ create index outcomes_payout_transfer_id_idx
 create trigger _100_announce before insert on payout.outcomes
     for each statement execute function payout.tg_outcomes__announce();
 alter table payout.outcomes enable always trigger _100_announce;
-create trigger _500_refuse_change before update or delete or truncate on payout.outcomes
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.outcomes
+    for each row execute function payout.tg__refuse_change();
 alter table payout.outcomes enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.outcomes
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_truncate;
 
 
 create sequence payout.awaited_outcomes;

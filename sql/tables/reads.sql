@@ -120,9 +120,12 @@ create trigger _500_refuse_rewrite
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete or truncate on payout.stripe_reads
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.stripe_reads
+    for each row execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.stripe_reads
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
 
 create table payout.stripe_read_pages (
@@ -153,9 +156,12 @@ comment on column payout.stripe_read_pages.kept is
     'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.stripe_read_pages
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
+    for each row execute function payout.tg__refuse_change();
 alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
 
 
 create table payout.listed_transfers (
@@ -197,9 +203,12 @@ comment on column payout.listed_transfers.seen_at is
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.listed_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.listed_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.listed_transfers enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.listed_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.listed_transfers enable always trigger _500_refuse_truncate;
 
 
 create table payout.reversed_transfers (
@@ -220,6 +229,9 @@ comment on column payout.reversed_transfers.next_lookup_at is
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
 
-create trigger _500_refuse_delete before delete or truncate on payout.reversed_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.reversed_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.reversed_transfers enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;

@@ -52,9 +52,12 @@ create index seals_rows_until_idx on payout.seals (rows_until, last_id)
 create index seals_time_idx on payout.seals using gist (tstzrange(rows_from, rows_until, '[)'))
     where table_name = 'ledger_entries';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.seals
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.seals
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seals enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.seals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seals enable always trigger _500_refuse_truncate;
 
 
 create table payout.seal_marks (
@@ -74,9 +77,12 @@ comment on column payout.seal_marks.marked_xid is
 comment on column payout.seal_marks.marked_at is
     'The time at which the mark was set; sealing waits a minute.';
 
-create trigger _500_refuse_delete before delete or truncate on payout.seal_marks
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.seal_marks
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seal_marks enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.seal_marks
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seal_marks enable always trigger _500_refuse_truncate;
 
 
 create table payout.seal_subtotals (
@@ -103,6 +109,9 @@ comment on column payout.seal_subtotals.credits is 'Number of those credits.';
 
 create index seal_subtotals_seal_id_idx on payout.seal_subtotals (seal_id);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.seal_subtotals
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.seal_subtotals
+    for each row execute function payout.tg__refuse_change();
 alter table payout.seal_subtotals enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;

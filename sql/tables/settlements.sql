@@ -14,9 +14,12 @@ create table payout.payees (
 comment on table payout.payees is
     'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payees
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payees
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payees enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payees
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payees enable always trigger _500_refuse_truncate;
 
 
 create table payout.payee_accounts (
@@ -38,9 +41,12 @@ comment on table payout.payee_accounts is
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payee_accounts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payee_accounts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payee_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payee_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
 
 
 create table payout.settlements (

@@ -21,9 +21,12 @@ create table payout.payout_jobs (
 comment on table payout.payout_jobs is
     'One row for each completed settlement: its payout was scheduled.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.payout_jobs
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payout_jobs
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payout_jobs enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_jobs
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
 
 
 create table payout.payout_transfers (
@@ -57,9 +60,12 @@ create trigger _110_derive
     for each row
     execute function payout.tg_payout_transfers__derive();
 alter table payout.payout_transfers enable always trigger _110_derive;
-create trigger _500_refuse_change before update or delete or truncate on payout.payout_transfers
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.payout_transfers
+    for each row execute function payout.tg__refuse_change();
 alter table payout.payout_transfers enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_states (
@@ -147,9 +153,12 @@ create trigger _500_check_transition
     when (old.state is distinct from new.state)
     execute function payout.tg_transfer_states__check_transition();
 alter table payout.transfer_states enable always trigger _500_check_transition;
-create trigger _500_refuse_delete before delete or truncate on payout.transfer_states
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.transfer_states
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.transfer_states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_states enable always trigger _500_refuse_truncate;
 create trigger _511_check_progress
     before update on payout.transfer_states
     for each row
@@ -195,9 +204,12 @@ create trigger _500_refuse_rewrite
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
-create trigger _500_refuse_delete before delete or truncate on payout.account_waits
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_delete before delete on payout.account_waits
+    for each row execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.account_waits
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_attempts (
@@ -225,9 +237,12 @@ comment on column payout.transfer_attempts.worker is 'The name the claiming proc
 comment on column payout.transfer_attempts.claim_token_sha256 is
     'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.transfer_attempts
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_attempts
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_attempts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_observations (
@@ -280,10 +295,12 @@ comment on column payout.transfer_observations.next_attempt_at is
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
 
-create trigger _500_refuse_change
-    before update or delete or truncate on payout.transfer_observations
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_observations
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_observations enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_observations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
 
 
 create table payout.transfer_requests (
@@ -337,6 +354,9 @@ comment on column payout.transfer_requests.second_evidence_observation_id is
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete or truncate on payout.transfer_requests
-    for each statement execute function payout.tg__refuse_change();
+create trigger _500_refuse_change before update or delete on payout.transfer_requests
+    for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_requests
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_requests enable always trigger _500_refuse_truncate;

@@ -251,7 +251,8 @@ def test_a_worker_s_hold_is_none_of_the_application_s(engine: Engine) -> None:
     "money that may have moved is called held",
     sql="alter table payout.states disable trigger user; "
     "update payout.states set status_on_hold = 'on_hold' where state = 'unknown'; "
-    "alter table payout.states enable always trigger _500_refuse_change",
+    "alter table payout.states enable always trigger _500_refuse_change, "
+    "enable always trigger _500_refuse_truncate",
 )
 def test_a_transfer_that_may_be_at_stripe_is_not_shown_as_held(engine: Engine) -> None:
     """Its payee may have the money already."""

@@ -84,9 +84,8 @@ def change_body(function: str, body: str) -> str:
         ),
         pytest.param(
             "drop trigger _500_refuse_change on payout.ledger_entries; "
-            "create trigger _500_refuse_change "
-            "before update or delete or truncate on payout.ledger_entries "
-            "for each statement when (false) execute function payout.tg__refuse_change(); "
+            "create trigger _500_refuse_change before update or delete on payout.ledger_entries "
+            "for each row when (false) execute function payout.tg__refuse_change(); "
             "alter table payout.ledger_entries enable always trigger _500_refuse_change",
             "trigger _500_refuse_change on payout.ledger_entries (changed)",
             id="a guard of the same name that never fires",
@@ -118,7 +117,8 @@ def change_body(function: str, body: str) -> str:
         ),
         pytest.param(
             "alter table payout.transfer_attempts disable trigger all; "
-            "alter table payout.transfer_attempts enable always trigger _500_refuse_change",
+            "alter table payout.transfer_attempts enable always trigger _500_refuse_change; "
+            "alter table payout.transfer_attempts enable always trigger _500_refuse_truncate",
             "constraint transfer_attempts_payout_transfer_id_fkey on payout.transfer_attempts "
             "(changed)",
             id="a foreign key that is not enforced",
@@ -420,7 +420,7 @@ def test_guards_that_a_restore_has_downgraded_are_named(engine: Engine) -> None:
     engine.db.execute("alter table payout.ledger_entries enable trigger all")
     assert objects(engine.db) == [
         f"trigger {guard} on payout.ledger_entries (changed)"
-        for guard in ("_500_check_movement", "_500_refuse_change")
+        for guard in ("_500_check_movement", "_500_refuse_change", "_500_refuse_truncate")
     ]
 
 
