@@ -1061,18 +1061,18 @@ end
 $$;
 comment on function payout.tg__close_once() is
     'Trigger: lets a row set the columns that are its arguments, once, and no other (SP104).';
--- frozen: procedures/transfers/request_sha256.sql a0a868794bba
-create or replace function payout.request_sha256(p_request jsonb)
+-- frozen: procedures/common/json_sha256.sql d850ab74a8d4
+create or replace function payout.json_sha256(p_json jsonb)
 returns bytea
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
+    return sha256(convert_to(p_json::text, 'UTF8'));
 end
 $$;
-comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
+comment on function payout.json_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
 -- frozen: procedures/transfers/tg_payout_transfers__derive.sql 7d1b15052f7b
 create or replace function payout.tg_payout_transfers__derive()
 returns trigger
@@ -1300,7 +1300,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql f8396dd37132
+-- frozen: sql/tables/transfers.sql efdf03675f5e
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1610,7 +1610,7 @@ create table payout.transfer_requests (
     generation integer not null,
     destination text not null,
     request jsonb not null,
-    request_sha256 bytea not null,
+    request_sha256 bytea not null generated always as (payout.json_sha256(request)) stored,
     reason text,
     evidence_observation_id bigint,
     second_evidence_observation_id bigint,
@@ -1630,8 +1630,6 @@ create table payout.transfer_requests (
     constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
     constraint request_names_the_destination check (
         request ->> 'destination' is not distinct from destination),
-    constraint digest_is_of_the_request check (
-        request_sha256 = payout.request_sha256(request)),
     constraint further_key_has_reason_and_evidence check (
         (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
@@ -1643,8 +1641,7 @@ comment on table payout.transfer_requests is
 comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
 comment on column payout.transfer_requests.request is
     'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.transfer_requests.request_sha256 is
-    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.request_sha256 is 'Digest of request.';
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
@@ -3327,18 +3324,6 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
--- frozen: procedures/common/row_sha256.sql d568ef7ed23d
-create or replace function payout.row_sha256(p_columns jsonb)
-returns bytea
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return sha256(convert_to(p_columns::text, 'UTF8'));
-end
-$$;
-comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
 -- frozen: procedures/transfers/answered_lately.sql 59e201276db0
 create or replace function payout.answered_lately()
 returns integer
@@ -9406,7 +9391,7 @@ $$;
 comment on function payout.exceeded_cap(payout.payout_transfers, timestamptz) is
     'The wait (scope, subject, reason, end) of a transfer that is over a cap, and whether '
     'operators are notified; no row: it is over none.';
--- frozen: procedures/claim/freeze_requests.sql 0e7e38adefe0
+-- frozen: procedures/claim/freeze_requests.sql 8972277ce99f
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -9415,10 +9400,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into payout.transfer_requests (
-        payout_transfer_id, generation, destination, request, request_sha256, reason,
-        evidence_observation_id, second_evidence_observation_id)
-    select s.payout_transfer_id, s.generation, a.stripe_account_id, q.request,
-        payout.request_sha256(q.request), k.reason,
+        payout_transfer_id, generation, destination, request, reason, evidence_observation_id,
+        second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation, a.stripe_account_id,
+        payout.transfer_request(t, a.stripe_account_id, m.metadata, e.installation_id), k.reason,
         (k.facts ->> 'evidence_observation_id')::bigint,
         (k.facts ->> 'second_evidence_observation_id')::bigint
     from payout.transfer_states as s
@@ -9432,8 +9417,6 @@ begin
         order by a.payee_account_id desc
         limit 1
     ) as a on true
-    cross join lateral payout.transfer_request(
-        t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1
         and k.payout_transfer_id = s.payout_transfer_id
         and k.generation = s.generation
@@ -10882,7 +10865,7 @@ end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
--- frozen: procedures/audit/sealed_rows_v1.sql a0125db52cca
+-- frozen: procedures/audit/sealed_rows_v1.sql 00f45f3bb2ad
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
 )
@@ -10895,7 +10878,7 @@ set bytea_output = 'hex'
 as $$
 begin
     return query
-    select r.row_id, r.row_at, payout.row_sha256(jsonb_strip_nulls(r.content))
+    select r.row_id, r.row_at, payout.json_sha256(jsonb_strip_nulls(r.content))
     from payout_api.sealed_rows as r
     where r.table_name = p_table_name and r.row_id between p_first_id and p_last_id
     order by r.row_id
@@ -12677,7 +12660,7 @@ as $$
 $$;
 comment on function payout.check_references(bigint, bigint) is
     'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql 9627fbb7efce
+-- frozen: procedures/operate/check_rules.sql 365294d8bbd8
 create or replace function payout.check_rules(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
 language sql
@@ -12705,10 +12688,8 @@ as $$
         where o.amount_minor <= 0
             or o.payout_ref <> payout.payout_ref(
                 e.installation_id, o.settlement_id, o.payee_id, o.source_transaction)
-            or (r.request, r.request_sha256) <> (
-                payout.transfer_request(
-                    o.transfer, r.destination, m.metadata, e.installation_id),
-                payout.request_sha256(r.request))
+            or r.request <> payout.transfer_request(
+                o.transfer, r.destination, m.metadata, e.installation_id)
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id

@@ -49,7 +49,7 @@ select 'payout.cap_uses'::regclass;
 select 1 / (count(*) = 7)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.cap_uses,payout.caps,payout.paces}'::regclass[]);
 select 'payout.tg__close_once()'::regprocedure;
-select 'payout.request_sha256(jsonb)'::regprocedure;
+select 'payout.json_sha256(jsonb)'::regprocedure;
 select 'payout.tg_payout_transfers__derive()'::regprocedure;
 select 'payout.tg_transfer_states__check_progress()'::regprocedure;
 select 'payout.tg_transfer_states__check_start()'::regprocedure;
@@ -111,7 +111,6 @@ select 'payout.notify_operators(text, text, jsonb)'::regprocedure;
 select 'payout.read_text(jsonb)'::regprocedure;
 select 'payout.read_whole(jsonb)'::regprocedure;
 select 'payout.refuse_bad_row(text, text)'::regprocedure;
-select 'payout.row_sha256(jsonb)'::regprocedure;
 select 'payout.answered_lately()'::regprocedure;
 select 'payout.begin_wait(text, text, text, text, timestamptz, boolean)'::regprocedure;
 select 'payout.booked_states(bigint, bigint)'::regprocedure;

@@ -320,7 +320,7 @@ create table payout.transfer_requests (
     generation integer not null,
     destination text not null,
     request jsonb not null,
-    request_sha256 bytea not null,
+    request_sha256 bytea not null generated always as (payout.json_sha256(request)) stored,
     reason text,
     evidence_observation_id bigint,
     second_evidence_observation_id bigint,
@@ -340,8 +340,6 @@ create table payout.transfer_requests (
     constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
     constraint request_names_the_destination check (
         request ->> 'destination' is not distinct from destination),
-    constraint digest_is_of_the_request check (
-        request_sha256 = payout.request_sha256(request)),
     constraint further_key_has_reason_and_evidence check (
         (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
@@ -353,8 +351,7 @@ comment on table payout.transfer_requests is
 comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
 comment on column payout.transfer_requests.request is
     'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.transfer_requests.request_sha256 is
-    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.request_sha256 is 'Digest of request.';
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
