@@ -885,13 +885,13 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     next_lookup_at timestamp with time zone -- The time of the next look-up at Stripe: while it is parked, before a new key, or before a late first send; null: none is planned.
     hold_id bigint -- An open hold under which a sweep found it due: it leaves the index of due transfers until that hold is released. Null does not mean that it is on no hold.
     constraint transfer_states_pkey PRIMARY KEY (payout_transfer_id)
-    constraint transfer_states_stripe_transfer_id_key UNIQUE (stripe_transfer_id)
     index transfer_states_changed_at_idx USING btree (changed_at) WHERE ((state)::text = ANY (ARRAY['parked'::text, 'failed'::text]))
     index transfer_states_hold_id_idx USING btree (hold_id, next_attempt_at) WHERE (hold_id IS NOT NULL)
     index transfer_states_lease_until_idx USING btree (lease_until) WHERE (lease_until IS NOT NULL)
     index transfer_states_next_attempt_at_again_idx USING btree (next_attempt_at) WHERE ((next_attempt_at IS NOT NULL) AND ((state)::text = ANY (ARRAY['retry_wait'::text, 'unknown'::text, 'failed'::text])))
     index transfer_states_next_attempt_at_idx USING btree (next_attempt_at) WHERE ((next_attempt_at IS NOT NULL) AND (hold_id IS NULL))
     index transfer_states_next_lookup_at_idx USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL)
+    unique index transfer_states_stripe_transfer_id_key USING btree (stripe_transfer_id) WHERE (stripe_transfer_id IS NOT NULL)
     index transfer_states_undated_idx USING btree (changed_at) WHERE ((next_attempt_at IS NULL) AND (hold_id IS NULL) AND (lease_until IS NULL) AND ((state)::text = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text])))
     trigger _110_plan_lookup BEFORE UPDATE FOR EACH ROW WHEN (((((new.state)::text = ANY (ARRAY['parked'::text, 'failed'::text])) AND ((old.state)::text <> (new.state)::text)) OR (old.next_lookup_at IS NOT NULL) OR (old.hold_id IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__plan_lookup(), always
     trigger _500_check_start BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_start(), always

@@ -88,8 +88,7 @@ create table payout.transfer_states (
     changed_at timestamptz not null default current_timestamp,
     next_lookup_at timestamptz,
     hold_id bigint,
-    constraint transfer_states_pkey primary key (payout_transfer_id),
-    constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
+    constraint transfer_states_pkey primary key (payout_transfer_id)
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
     'The progress of each transfer: the one table that changes while money moves. It can be '
@@ -120,6 +119,9 @@ comment on column payout.transfer_states.hold_id is
     'An open hold under which a sweep found it due: it leaves the index of due transfers until '
     'that hold is released. Null does not mean that it is on no hold.';
 
+-- Not of all rows: a settlement and a claim write none into it.
+create unique index transfer_states_stripe_transfer_id_key
+    on payout.transfer_states (stripe_transfer_id) where stripe_transfer_id is not null;
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at)
     where next_attempt_at is not null and hold_id is null;
