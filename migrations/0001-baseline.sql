@@ -3539,57 +3539,81 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 3ea68b10c319
+-- frozen: procedures/transfers/fold_facts.sql d312f1345e4a
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
 returns table (
-    payout_transfer_id bigint,
-    state text,
-    generation integer,
-    attempt integer,
-    lease_until timestamptz,
-    next_attempt_at timestamptz,
-    stripe_transfer_id text,
-    window_begins_at timestamptz,
-    tries integer,
-    has_unknown_send boolean,
-    reason text
+    payout_transfer_id bigint, state text, generation integer, attempt integer,
+    lease_until timestamptz, next_attempt_at timestamptz, stripe_transfer_id text,
+    window_begins_at timestamptz, tries integer, has_unknown_send boolean, reason text
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select
-        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
-        case w.state when 'in_flight' then n.lease_until end,
+    with observed as (
+        select o.*,
+            coalesce(max(o.observation_id) filter (where o.signal = 'key_opened') over w, 0)
+                as opened_by,
+            max(o.observation_id) filter (where o.moved_to is not null) over w as moved_by
+        from payout.transfer_observations as o
+        where o.payout_transfer_id between p_from and p_to
+        window w as (partition by o.payout_transfer_id)
+    ), seen as (
+        select o.payout_transfer_id,
+            max(o.generation) filter (where o.observation_id = o.opened_by) as generation,
+            count(*) filter (where o.is_counted_try and o.observation_id > o.opened_by) as tries,
+            bool_or(o.has_unknown_send and o.observation_id > o.opened_by) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
+                and o.observation_id > o.moved_by) as is_stopped
+        from observed as o
+        group by o.payout_transfer_id
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.*
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id between p_from and p_to
+        order by a.payout_transfer_id, a.attempt desc
+    )
+    select t.payout_transfer_id, w.state, w.generation, coalesce(a.attempt, 0),
+        case w.state when 'in_flight' then a.lease_until end,
         case
-            when w.state in ('scheduled', 'retry_wait', 'unknown') then
-                coalesce(n.next_attempt_at, n.due_at)
+            when w.state in ('scheduled', 'retry_wait', 'unknown') then w.due_at
             -- An alarm about a declined transfer stops its next key.
-            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
+            when w.state = 'failed' and o.is_stopped is not true then m.next_attempt_at
         end,
-        case w.state when 'paid' then n.stripe_transfer_id end,
-        n.window_begins_at, n.tries, n.has_unknown_send,
+        case w.state when 'paid' then m.stripe_transfer_id end,
+        case a.generation when w.generation then a.window_begins_at end,
+        coalesce(o.tries, 0)::integer, coalesce(o.has_unknown_send, false),
         case
-            when n.moved_to <> 'scheduled' then n.reason
-            when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
-                then 'awaiting_account'
+            when m.moved_to <> 'scheduled' then m.reason
+            when w.state = 'scheduled' and w.due_at is null then 'awaiting_account'
         end
-    from payout.newest_facts(p_from, p_to) as n
+    from payout.payout_transfers as t
+    left join seen as o on o.payout_transfer_id = t.payout_transfer_id
+    left join observed as m
+        on m.payout_transfer_id = t.payout_transfer_id and m.observation_id = m.moved_by
+    left join claims as a on a.payout_transfer_id = t.payout_transfer_id
     cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
-                then n.moved_to
-            when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
-            when n.moved_to is not null then n.moved_to
-            else 'scheduled'
-        end as state
+                when m.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
+                    then m.moved_to::text
+                when a.attempt > coalesce(m.attempt, 0) then 'in_flight'
+                else coalesce(m.moved_to::text, 'scheduled')
+            end as state,
+            coalesce(o.generation, 1) as generation,
+            coalesce(m.next_attempt_at, case when (
+                select true from payout.payee_accounts as p where p.payee_id = t.payee_id limit 1
+            ) then coalesce((
+                select s.pay_after from payout.settlements as s
+                where s.settlement_id = t.settlement_id
+            ), t.created_at) end) as due_at
     ) as w
+    where t.payout_transfer_id between p_from and p_to
 $$;
 comment on function payout.fold_facts(bigint, bigint) is
     'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
-    'attempts, observations and books.';
+    'attempts and observations.';
 -- frozen: procedures/transfers/free_turns.sql 37830b90b787
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
@@ -3720,101 +3744,6 @@ end
 $$;
 comment on function payout.most_per_second(text) is
     'The requests a second that all workers together may make; null: any number.';
--- frozen: procedures/transfers/newest_facts.sql 33d4cd632896
-create or replace function payout.newest_facts(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (
-    payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
-    moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
-    claim_attempt integer, lease_until timestamptz, window_begins_at timestamptz, tries integer,
-    has_unknown_send boolean, is_stopped boolean
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with keys as (
-        select t.payout_transfer_id,
-            case
-                when (
-                    select true from payout.payee_accounts as a where a.payee_id = t.payee_id
-                    limit 1
-                ) then coalesce((
-                    select s.pay_after from payout.settlements as s
-                    where s.settlement_id = t.settlement_id), t.created_at)
-            end as due_at,
-            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
-        from payout.payout_transfers as t
-        left join (
-            select k.payout_transfer_id, max(k.generation) as generation,
-                max(k.observation_id) as opened_after
-            from payout.transfer_observations as k
-            where k.signal = 'key_opened' and k.payout_transfer_id between p_from and p_to
-            group by k.payout_transfer_id
-        ) as k on k.payout_transfer_id = t.payout_transfer_id
-        where t.payout_transfer_id between p_from and p_to
-    ), moves as (
-        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
-            o.moved_to, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
-        from payout.transfer_observations as o
-        where o.moved_to is not null and o.payout_transfer_id between p_from and p_to
-        order by o.payout_transfer_id, o.observation_id desc
-    ), claims as (
-        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.attempt,
-            a.lease_until
-        from payout.transfer_attempts as a
-        where a.payout_transfer_id between p_from and p_to
-        order by a.payout_transfer_id, a.attempt desc
-    ), first_claims as (
-        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
-            a.generation, a.window_begins_at
-        from payout.transfer_attempts as a
-        where a.payout_transfer_id between p_from and p_to
-        order by a.payout_transfer_id, a.generation, a.attempt
-    ), seen as (
-        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
-            bool_or(o.has_unknown_send) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > m.observation_id) as is_stopped
-        from payout.transfer_observations as o
-        join keys as k on k.payout_transfer_id = o.payout_transfer_id
-        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
-        where o.observation_id > k.opened_after
-            and o.payout_transfer_id between p_from and p_to
-        group by o.payout_transfer_id
-    )
-    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
-        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
-        f.window_begins_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
-        coalesce(o.is_stopped, false)
-    from keys as k
-    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
-    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
-    left join first_claims as f
-        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
-    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
-$$;
-comment on function payout.newest_facts(bigint, bigint) is
-    'One row for each transfer from p_from to p_to with the facts that fold_facts makes its '
-    'progress of; tries and unknown sends are those of the newest key.';
--- frozen: procedures/transfers/newest_outcomes.sql 5ebdbcfb7e2c
-create or replace function payout.newest_outcomes(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (payout_transfer_id bigint, status text, reversed_minor bigint)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select distinct on (o.payout_transfer_id)
-        o.payout_transfer_id, o.status::text, o.reversed_minor
-    from payout.outcomes as o
-    where o.payout_transfer_id between p_from and p_to
-    order by o.payout_transfer_id, o.outcome_id desc
-$$;
-comment on function payout.newest_outcomes(bigint, bigint) is
-    'One row for each transfer from p_from to p_to with an outcome; one without any is scheduled.';
 -- frozen: procedures/transfers/next_round.sql 714041d66b7c
 create or replace function payout.next_round(p_awaits text, p_probes integer)
 returns interval
@@ -3979,47 +3908,6 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/present_outcomes.sql 72b1f311fe9f
-create or replace function payout.present_outcomes(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (
-    payout_transfer_id bigint,
-    status text,
-    reason text,
-    hold_id bigint,
-    stripe_transfer_id text,
-    reversed_minor bigint
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select s.payout_transfer_id, w.status,
-        case when w.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
-            then s.reason end,
-        case when w.status = 'on_hold' then s.hold_id end,
-        s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
-    from payout.transfer_states as s
-    join payout.states as st on st.state = s.state
-    left join (
-        select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
-        from payout.ledger_entries as e
-        where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
-        group by e.payout_transfer_id
-    ) as r on r.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (
-        select case
-            when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
-            when s.hold_id is null then st.status
-            else st.status_on_hold
-        end as status
-    ) as w
-    where s.payout_transfer_id between p_from and p_to
-$$;
-comment on function payout.present_outcomes(bigint, bigint) is
-    'One row for each transfer from p_from to p_to: its status with the mark of a hold, reason, '
-    'hold, Stripe''s id, and the sum of its reversals.';
 -- frozen: procedures/transfers/progress_problem.sql f426a7914b7c
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -4482,6 +4370,60 @@ $$;
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
+-- frozen: procedures/transfers/untold_outcomes.sql 95ffd2f57fa1
+create or replace function payout.untold_outcomes(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
+returns table (
+    payout_transfer_id bigint,
+    status text,
+    reason text,
+    hold_id bigint,
+    stripe_transfer_id text,
+    reversed_minor bigint,
+    told_status text,
+    told_reversed_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select payout_transfer_id, p.status,
+        case when p.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
+            then p.reason end,
+        case p.status when 'on_hold' then p.hold_id end,
+        p.stripe_transfer_id, p.reversed_minor, w.status, w.reversed_minor
+    from (
+        select s.*, coalesce(r.reversed_minor, 0) as reversed_minor, case
+                when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+                when s.hold_id is null then st.status
+                else st.status_on_hold
+            end as status
+        from payout.transfer_states as s
+        join payout.states as st on st.state = s.state
+        left join (
+            select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
+            from payout.ledger_entries as e
+            where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
+            group by e.payout_transfer_id
+        ) as r on r.payout_transfer_id = s.payout_transfer_id
+        where s.payout_transfer_id between p_from and p_to
+    ) as p
+    full join (
+        select distinct on (o.payout_transfer_id) o.*
+        from payout.outcomes as o
+        where o.payout_transfer_id between p_from and p_to
+        order by o.payout_transfer_id, o.outcome_id desc
+    ) as n using (payout_transfer_id)
+    cross join lateral (
+        select coalesce(n.status::text, 'scheduled') as status,
+            coalesce(n.reversed_minor, 0) as reversed_minor
+    ) as w
+    where (p.status, p.reversed_minor) is distinct from (w.status, w.reversed_minor)
+$$;
+comment on function payout.untold_outcomes(bigint, bigint) is
+    'One row for each such transfer from p_from to p_to with the outcome that the application '
+    'should know as the last, and the status and sum of reversals that it was told.';
 -- frozen: procedures/transfers/wait_of.sql 1ac5f606ddb3
 create or replace function payout.wait_of(
     p_state payout.transfer_states, p_transfer payout.payout_transfers
@@ -10148,7 +10090,7 @@ as $$
     join ours as c on c.oid = p.polrelid
 $$;
 comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/check_projection.sql fba3b51e623d
+-- frozen: procedures/audit/check_projection.sql e21c37eb85e0
 create or replace function payout.check_projection(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -10193,11 +10135,10 @@ as $$
     where d.place is distinct from b.place
     union all
     select payout_transfer_id, c.column_name, c.stored, c.told
-    from payout.present_outcomes(p_from, p_to) as p
-    full join payout.newest_outcomes(p_from, p_to) as n using (payout_transfer_id)
+    from payout.untold_outcomes(p_from, p_to) as u
     cross join lateral (values
-        ('status', p.status, coalesce(n.status, 'scheduled')),
-        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+        ('status', u.status, u.told_status),
+        ('reversed_minor', u.reversed_minor::text, u.told_reversed_minor::text)
     ) as c (column_name, stored, told)
     where c.stored is distinct from c.told
     order by 1, 2
