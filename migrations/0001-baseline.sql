@@ -3326,23 +3326,6 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
--- frozen: procedures/transfers/answered_lately.sql 59e201276db0
-create or replace function payout.answered_lately()
-returns integer
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select count(*)::integer
-    from payout.transfer_observations as o
-    where o.observation_id > (
-            select max(n.observation_id) - 2000 from payout.transfer_observations as n)
-        and o.signal = 'response'
-        and o.http_status <> 429
-        and o.observed_at > payout.clock() - interval '1 second'
-$$;
-comment on function payout.answered_lately() is
-    'Answers of the last second, of the newest two thousand observations.';
 -- frozen: procedures/transfers/begin_wait.sql 756b2d4b613d
 create or replace function payout.begin_wait(
     p_scope text,
@@ -3614,7 +3597,7 @@ $$;
 comment on function payout.fold_facts(bigint, bigint) is
     'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
     'attempts and observations.';
--- frozen: procedures/transfers/free_turns.sql 37830b90b787
+-- frozen: procedures/transfers/free_turns.sql d8c8cb22cd22
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
 language plpgsql
@@ -3622,7 +3605,6 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- As most_per_second: a call of it is a hundredth of a claim.
     v_per_second double precision := (
         select least(p.per_second, e.sends_per_second)::double precision
         from payout.engine_settings as e
@@ -3686,7 +3668,7 @@ as $$
 $$;
 comment on function payout.let_through_ids() is
     'Numbers of transfers that are tried to see whether a wait is over.';
--- frozen: procedures/transfers/lower_pace.sql cc4c38d94422
+-- frozen: procedures/transfers/lower_pace.sql a034833e8640
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
 language plpgsql
@@ -3695,23 +3677,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_pace payout.paces;
     v_most numeric;
-    v_answered integer;
+    v_answered bigint;
 begin
-    if exists (
-        select from payout.paces as p
-        where p.kind = p_kind and p.refused_at between p_claimed_at and v_now
-    ) then
-        return;
-    end if;
-    select * into strict v_pace from payout.paces as p where p.kind = p_kind for update;
-    if v_pace.refused_at between p_claimed_at and v_now then
+    select least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end),
+        case p_kind when 'sends' then (
+            select greatest(count(*), 10)
+            from payout.transfer_observations as o
+            where o.observation_id > (
+                    select max(n.observation_id) - 2000 from payout.transfer_observations as n)
+                and o.signal = 'response'
+                and o.http_status <> 429
+                and o.observed_at > v_now - interval '1 second')
+        end
+    into v_most, v_answered
+    from payout.paces as p
+    cross join payout.engine_settings as e
+    where p.kind = p_kind and (p.refused_at between p_claimed_at and v_now) is not true
+    for update of p;
+    if not found then
         return;
     end if;
 
-    v_most := payout.most_per_second(p_kind)::numeric;
-    v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
     set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
         refused_per_second = case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end,
@@ -3727,23 +3715,6 @@ end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is
     'Halves the pace of a kind of request for a refusal of one that was handed out then.';
--- frozen: procedures/transfers/most_per_second.sql 4ae78b6af595
-create or replace function payout.most_per_second(p_kind text)
-returns double precision
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select least(p.per_second, case p_kind
-            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
-        from payout.engine_settings as e
-        join payout.paces as p on p.kind = p_kind);
-end
-$$;
-comment on function payout.most_per_second(text) is
-    'The requests a second that all workers together may make; null: any number.';
 -- frozen: procedures/transfers/next_round.sql 714041d66b7c
 create or replace function payout.next_round(p_awaits text, p_probes integer)
 returns interval
@@ -4258,7 +4229,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql 5a1d9cfa5621
+-- frozen: procedures/transfers/take_turns.sql b89e1e57f702
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4277,7 +4248,11 @@ declare
     v_taken bigint;
 begin
     first_seconds := 0;
-    apart_seconds := 1 / payout.most_per_second(p_kind);
+    apart_seconds := (
+        select 1 / least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
+        from payout.engine_settings as e
+        join payout.paces as p on p.kind = p_kind);
     if p_count = 0 or apart_seconds is null then
         apart_seconds := 0;
         return;
@@ -6855,44 +6830,6 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/newest_refusals.sql 3c3f11aa1f7f
-create or replace function payout.newest_refusals(p_payout_transfer_ids bigint[])
-returns table (
-    payout_transfer_id bigint,
-    awaits text,
-    subject text,
-    reason text,
-    is_for_rate boolean,
-    claimed_at timestamptz
-)
-language sql
-stable
-rows 20
-set search_path = pg_catalog, pg_temp
-as $$
-    select o.payout_transfer_id, case when o.moved_to = 'failed' then r.awaits end,
-        case r.awaits when 'funds' then t.currency else t.payee_id::text end, r.reason,
-        r.reason = 'rate_limited'
-            and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific',
-        a.claimed_at
-    from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-    cross join lateral (
-        select n.*
-        from payout.transfer_observations as n
-        where n.payout_transfer_id = i.payout_transfer_id
-        order by n.observation_id desc
-        limit 1
-    ) as o
-    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-    join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
-    join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
-        and a.attempt = o.attempt
-    where o.verdict = 'ok'
-        and (r.awaits is not null or r.reason = 'rate_limited')
-$$;
-comment on function payout.newest_refusals(bigint[]) is
-    'Of each transfer whose newest outcome is a decline that passes by itself, or a refusal for '
-    'the rate: what waits (a currency or a payee), why, and when the attempt was claimed.';
 -- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -7274,7 +7211,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/slow_down.sql 936cb9b8942d
+-- frozen: procedures/report/slow_down.sql 61335d390ad5
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7284,16 +7221,38 @@ as $$
 declare
     v_refusal record;
     v_hold_id bigint;
-    v_claimed_at timestamptz;
 begin
+    -- The last row, of no wait, is that of refusals for the rate.
     for v_refusal in
-        select n.awaits, n.subject, min(n.reason) as reason,
-            array_agg(n.payout_transfer_id order by n.payout_transfer_id) as ids
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.awaits is not null
-        group by n.awaits, n.subject
-        order by n.awaits, n.subject
+        select r.awaits,
+            case r.awaits when 'funds' then t.currency when 'account' then t.payee_id::text end
+                as subject,
+            min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+            array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
+        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        cross join lateral (
+            select n.*
+            from payout.transfer_observations as n
+            where n.payout_transfer_id = i.payout_transfer_id
+            order by n.observation_id desc
+            limit 1
+        ) as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+        where o.verdict = 'ok'
+            and (r.awaits is not null and o.moved_to = 'failed'
+                -- A limit of one object at Stripe is not one of the fleet.
+                or r.reason = 'rate_limited'
+                    and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific')
+        group by 1, 2
+        order by 1, 2
     loop
+        if v_refusal.awaits is null then
+            perform payout.lower_pace('sends', v_refusal.claimed_at);
+            continue;
+        end if;
         v_hold_id := payout.begin_wait(
             case v_refusal.awaits when 'funds' then 'currency' else 'payee' end,
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
@@ -7309,14 +7268,6 @@ begin
             and s.next_attempt_at is not null
             and payout.progress_problem(s) is null;
     end loop;
-
-    v_claimed_at := (
-        select max(n.claimed_at)
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.is_for_rate);
-    if v_claimed_at is not null then
-        perform payout.lower_pace('sends', v_claimed_at);
-    end if;
 end
 $$;
 comment on function payout.slow_down(bigint[]) is
