@@ -3766,42 +3766,6 @@ end
 $$;
 comment on function payout.notify_application() is
     'Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.';
--- frozen: procedures/transfers/park_contradiction.sql 86cb907e388e
-create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    with stopped as (
-        update payout.transfer_states as s
-        set state = case s.state when 'failed' then 'failed' else 'parked' end,
-            lease_until = null,
-            next_attempt_at = null,
-            has_unknown_send = s.has_unknown_send or s.state = 'in_flight',
-            reason = 'row_contradicts_facts',
-            changed_at = payout.clock()
-        where s.payout_transfer_id = p_payout_transfer_id
-            and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'failed')
-        returning s.*
-    )
-    insert into payout.transfer_observations (
-        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-        has_unknown_send)
-    select s.payout_transfer_id, s.generation, s.attempt, 'lease_expired',
-        case s.state when 'failed' then 'alarm' else 'ok' end, nullif(s.state::text, 'failed'),
-        s.reason, s.has_unknown_send
-    from stopped as s;
-exception
-    when integrity_constraint_violation or data_exception
-        or sqlstate 'SP103' or sqlstate 'SP201' then
-        raise log 'payout: transfer % cannot be parked: %', p_payout_transfer_id, sqlerrm;
-end
-$$;
-comment on function payout.park_contradiction(bigint) is
-    'Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a '
-    'failed one.';
 -- frozen: procedures/transfers/payout_ref.sql e6f22b94e5c4
 create or replace function payout.payout_ref(
     p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
@@ -4082,34 +4046,7 @@ end
 $$;
 comment on function payout.read_stripe_transfer(jsonb) is
     'Reads one object; null where a field is absent or cannot be read.';
--- frozen: procedures/transfers/release_alarm_holds.sql 8a7f6886bdc4
-create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_hold_ids bigint[];
-begin
-    v_hold_ids := array(
-        select h.hold_id
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
-            and h.subject = i.payout_transfer_id::text
-        where h.discrepancy_id is not null
-            and not exists (
-                select from payout.discrepancies as d
-                where d.payout_transfer_id = i.payout_transfer_id and d.resolved_at is null
-            )
-        for update of h skip locked);
-
-    perform payout.end_holds(v_hold_ids, 'engine', 'its alarms are resolved');
-end
-$$;
-comment on function payout.release_alarm_holds(bigint[]) is
-    'Releases the holds that alarms placed on these transfers, where none of them is open.';
--- frozen: procedures/transfers/set_aside.sql 03ffa9b11c35
+-- frozen: procedures/transfers/set_aside.sql d491bf8b2809
 create or replace function payout.set_aside(p_payout_transfer_id bigint, p_error text)
 returns void
 language plpgsql
@@ -4117,37 +4054,54 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancy_id bigint;
-begin
-    insert into payout.discrepancies (kind, payout_transfer_id, ours, theirs, advice)
-    select 'row_contradicts_facts', s.payout_transfer_id, to_jsonb(s),
-        jsonb_build_object('error', p_error),
-        'Its row and its facts contradict each other: compare them with '
-        'payout_api.verify_projection(), and correct the row (docs/restore.md). It is not sent.'
-    from payout.transfer_states as s
-    where s.payout_transfer_id = p_payout_transfer_id
-        and not exists (
-            select from payout.discrepancies as d
-            where d.payout_transfer_id = s.payout_transfer_id
-                and d.kind = 'row_contradicts_facts'
-                and d.resolved_at is null
-        )
-    returning discrepancy_id into v_discrepancy_id;
-    if found then
-        perform payout.notify_operators(
-            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
-                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
-    else
-        select d.discrepancy_id into v_discrepancy_id
+    v_discrepancy_id bigint := (
+        select min(d.discrepancy_id)
         from payout.discrepancies as d
         where d.payout_transfer_id = p_payout_transfer_id
             and d.kind = 'row_contradicts_facts'
-            and d.resolved_at is null;
+            and d.resolved_at is null);
+begin
+    if v_discrepancy_id is null then
+        insert into payout.discrepancies (kind, payout_transfer_id, ours, theirs, advice)
+        select 'row_contradicts_facts', s.payout_transfer_id, to_jsonb(s),
+            jsonb_build_object('error', p_error),
+            'Its row and its facts contradict each other: compare them with '
+            'payout_api.verify_projection(), and correct the row (docs/restore.md). It is not sent.'
+        from payout.transfer_states as s
+        where s.payout_transfer_id = p_payout_transfer_id
+        returning discrepancy_id into strict v_discrepancy_id;
+        perform payout.notify_operators(
+            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
+                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
     end if;
     -- Its hold may have been released too early.
     perform payout.stop_transfer(
         p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
-    perform payout.park_contradiction(p_payout_transfer_id);
+    -- The observation is that of a lease that ran out: nobody knows what became of the last send.
+    begin
+        with stopped as (
+            update payout.transfer_states as s
+            set state = case s.state when 'failed' then 'failed' else 'parked' end,
+                lease_until = null,
+                next_attempt_at = null,
+                has_unknown_send = s.has_unknown_send or s.state = 'in_flight',
+                reason = 'row_contradicts_facts',
+                changed_at = payout.clock()
+            where s.payout_transfer_id = p_payout_transfer_id
+                and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'failed')
+            returning s.*
+        )
+        insert into payout.transfer_observations (payout_transfer_id, generation, attempt, signal,
+            verdict, moved_to, reason, has_unknown_send)
+        select s.payout_transfer_id, s.generation, s.attempt, 'lease_expired',
+            case s.state when 'failed' then 'alarm' else 'ok' end, nullif(s.state::text, 'failed'),
+            s.reason, s.has_unknown_send
+        from stopped as s;
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            raise log 'payout: transfer % cannot be parked: %', p_payout_transfer_id, sqlerrm;
+    end;
 end
 $$;
 comment on function payout.set_aside(bigint, text) is
@@ -8814,7 +8768,7 @@ $$;
 comment on function payout.resolve_compared(payout.stripe_reads) is
     'Resolves open discrepancies of transfers that this comparison listed without finding them '
     'again.';
--- frozen: procedures/reconcile/resolve_paid.sql 7b480a3ecb23
+-- frozen: procedures/reconcile/resolve_paid.sql 4f9bdff2432e
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
 language plpgsql
@@ -8842,10 +8796,19 @@ begin
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
         and d.discrepancy_id = u.discrepancy_id;
 
-    perform payout.release_alarm_holds(array(
-        select s.payout_transfer_id
+    -- A hold that a person placed stays.
+    perform payout.end_holds(array(
+        select h.hold_id
         from payout.transfer_states as s
-        where s.stripe_transfer_id = any (p_stripe_transfer_ids)));
+        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
+            and h.subject = s.payout_transfer_id::text
+        where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+            and h.discrepancy_id is not null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.payout_transfer_id = s.payout_transfer_id and d.resolved_at is null
+            )
+        for update of h skip locked), 'engine', 'its alarms are resolved');
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
@@ -10980,34 +10943,6 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
-create or replace function payout.end_waits(p_now timestamptz)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform payout.end_holds(
-        array(
-            select h.hold_id
-            from payout.holds as h
-            where h.released_at is null
-                and h.awaits is not null
-                and case
-                    when h.awaits in ('cap', 'account_change') then h.goes_on_at <= p_now
-                    else exists (
-                        select from payout.transfer_states as s
-                        where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
-                    )
-                end
-            order by h.hold_id
-            for update skip locked),
-        'engine', 'it waits no longer');
-end
-$$;
-comment on function payout.end_waits(timestamptz) is
-    'Releases waits whose transfer was paid, or whose time has come.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -11370,7 +11305,7 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/probe_waits.sql d06b125fe1fd
+-- frozen: procedures/sweep/probe_waits.sql 9b9218cbb640
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
 language plpgsql
@@ -11381,6 +11316,14 @@ declare
     v_hold payout.holds;
     v_probe_id bigint;
 begin
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        join payout.transfer_states as s on s.payout_transfer_id = h.probe_transfer_id
+        where h.released_at is null and s.state = 'paid'
+        order by h.hold_id
+        for update of h skip locked), 'engine', 'it waits no longer');
+
     for v_hold in
         select *
         from payout.holds as h
@@ -11419,7 +11362,8 @@ begin
 end
 $$;
 comment on function payout.probe_waits(timestamptz) is
-    'Lets one transfer of each such wait through, and sets the time of its next round.';
+    'Ends such waits whose transfer was paid, lets one transfer of each other through, and sets '
+    'the time of its next round.';
 -- frozen: procedures/sweep/record_expiries.sql 286912fc37e2
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -11458,7 +11402,7 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/release_expired_holds.sql c30bb4a37876
+-- frozen: procedures/sweep/release_expired_holds.sql 19f28dcb0a2d
 create or replace function payout.release_expired_holds(p_now timestamptz)
 returns void
 language plpgsql
@@ -11469,12 +11413,15 @@ begin
     perform payout.end_holds(array(
         select h.hold_id
         from payout.holds as h
-        where h.expires_at <= p_now and h.released_at is null
+        where h.released_at is null
+            and (h.expires_at <= p_now
+                or h.awaits in ('cap', 'account_change') and h.goes_on_at <= p_now)
+        order by h.hold_id
         for update skip locked), 'engine', 'its time is over');
 end
 $$;
 comment on function payout.release_expired_holds(timestamptz) is
-    'Releases the holds that were placed until a time that has come.';
+    'Releases the holds that were placed, and the waits that go on, until a time that has come.';
 -- frozen: procedures/sweep/reopen_failed.sql be8458671bde
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -11500,7 +11447,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 65cf33856338
+-- frozen: procedures/sweep/sweep.sql eb128bbcc6d4
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -11527,7 +11474,6 @@ begin
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
-    perform payout.end_waits(payout.clock());
     perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
