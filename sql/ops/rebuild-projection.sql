@@ -10,7 +10,6 @@
 
 lock table payout.transfer_states in access exclusive mode;
 
-alter table payout.transfer_states disable trigger _500_check_transition;
 alter table payout.transfer_states disable trigger _500_refuse_delete;
 
 delete from payout.transfer_states;
@@ -41,7 +40,6 @@ on conflict do nothing;
 
 set local session_replication_role = origin;
 
-alter table payout.transfer_states enable always trigger _500_check_transition;
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
 
 -- The application is told where a transfer stands now, if it was told otherwise.

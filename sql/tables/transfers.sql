@@ -141,24 +141,18 @@ create index transfer_states_undated_idx
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 
-create trigger _110_plan_lookup
-    before update on payout.transfer_states
-    for each row
-    when (new.state in ('parked', 'failed') and old.state <> new.state
-        or old.next_lookup_at is not null or old.hold_id is not null)
-    execute function payout.tg_transfer_states__plan_lookup();
-alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
     before insert on payout.transfer_states
     for each row
     execute function payout.tg_transfer_states__check_start();
 alter table payout.transfer_states enable always trigger _500_check_start;
-create trigger _500_check_transition
+create trigger _500_move
     before update on payout.transfer_states
     for each row
+    -- No column list: it would miss a state that another trigger has set.
     when (old.state is distinct from new.state)
-    execute function payout.tg_transfer_states__check_transition();
-alter table payout.transfer_states enable always trigger _500_check_transition;
+    execute function payout.tg_transfer_states__move();
+alter table payout.transfer_states enable always trigger _500_move;
 create trigger _500_refuse_delete before delete on payout.transfer_states
     for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
