@@ -83,9 +83,9 @@ insert into payout.transfer_states (payout_transfer_id, state, attempt, stripe_t
     window_begins_at, changed_at)
 select id, 'paid', 1, 'tr_' || id, settled_at, paid_at from batch order by id;
 insert into payout.transfer_requests (payout_transfer_id, generation, destination, request,
-    request_sha256, frozen_at, transfer_request_id)
+    frozen_at, transfer_request_id)
 overriding system value
-select q.id, 1, q.destination, q.request, payout.request_sha256(q.request), q.settled_at, q.id
+select q.id, 1, q.destination, q.request, q.settled_at, q.id
 from (
     select b.*, jsonb_build_object('amount', b.amount_minor, 'currency', b.currency,
         'destination', b.destination, 'transfer_group', b.payout_ref,

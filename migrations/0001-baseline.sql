@@ -1027,18 +1027,18 @@ end
 $$;
 comment on function payout.tg__close_once() is
     'Trigger: lets a row set the columns that are its arguments, once, and no other (SP104).';
--- frozen: procedures/transfers/request_sha256.sql a0a868794bba
-create or replace function payout.request_sha256(p_request jsonb)
+-- frozen: procedures/common/json_sha256.sql d850ab74a8d4
+create or replace function payout.json_sha256(p_json jsonb)
 returns bytea
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
+    return sha256(convert_to(p_json::text, 'UTF8'));
 end
 $$;
-comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
+comment on function payout.json_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
 -- frozen: procedures/transfers/tg_payout_transfers__derive.sql da971804a77e
 create or replace function payout.tg_payout_transfers__derive()
 returns trigger
@@ -1175,8 +1175,8 @@ $$;
 comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_transition.sql 53080799398b
-create or replace function payout.tg_transfer_states__check_transition()
+-- frozen: procedures/transfers/tg_transfer_states__move.sql f5b56d7fdce7
+create or replace function payout.tg_transfer_states__move()
 returns trigger
 language plpgsql
 volatile
@@ -1197,32 +1197,17 @@ begin
                 table = tg_table_name,
                 column = 'state';
     end if;
+    new.next_lookup_at := case new.state
+        when 'parked' then payout.clock()
+        when 'failed' then new.next_attempt_at
+    end;
+    new.hold_id := null;
     return new;
 end
 $$;
-comment on function payout.tg_transfer_states__check_transition() is
-    'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql ea01e9c053a8
-create or replace function payout.tg_transfer_states__plan_lookup()
-returns trigger
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if old.state <> new.state then
-        new.next_lookup_at := case new.state
-            when 'parked' then payout.clock()
-            when 'failed' then new.next_attempt_at
-        end;
-        new.hold_id := null;
-    end if;
-    return new;
-end
-$$;
-comment on function payout.tg_transfer_states__plan_lookup() is
-    'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
-    'when it moves.';
+comment on function payout.tg_transfer_states__move() is
+    'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201); '
+    'sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id otherwise.';
 -- frozen: procedures/transfers/tg_transfer_states__tell_status.sql c6a1d1a85918
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
@@ -1268,7 +1253,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 4f0badc8a54a
+-- frozen: sql/tables/transfers.sql 7b6bcc180946
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1342,8 +1327,7 @@ create table payout.transfer_states (
     changed_at timestamptz not null default current_timestamp,
     next_lookup_at timestamptz,
     hold_id bigint,
-    constraint transfer_states_pkey primary key (payout_transfer_id),
-    constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
+    constraint transfer_states_pkey primary key (payout_transfer_id)
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
     'The progress of each transfer: the one table that changes while money moves. It can be '
@@ -1374,6 +1358,9 @@ comment on column payout.transfer_states.hold_id is
     'An open hold under which a sweep found it due: it leaves the index of due transfers until '
     'that hold is released. Null does not mean that it is on no hold.';
 
+-- Not of all rows: a settlement and a claim write none into it.
+create unique index transfer_states_stripe_transfer_id_key
+    on payout.transfer_states (stripe_transfer_id) where stripe_transfer_id is not null;
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at)
     where next_attempt_at is not null and hold_id is null;
@@ -1393,24 +1380,18 @@ create index transfer_states_undated_idx
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 
-create trigger _110_plan_lookup
-    before update on payout.transfer_states
-    for each row
-    when (new.state in ('parked', 'failed') and old.state <> new.state
-        or old.next_lookup_at is not null or old.hold_id is not null)
-    execute function payout.tg_transfer_states__plan_lookup();
-alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
     before insert on payout.transfer_states
     for each row
     execute function payout.tg_transfer_states__check_start();
 alter table payout.transfer_states enable always trigger _500_check_start;
-create trigger _500_check_transition
+create trigger _500_move
     before update on payout.transfer_states
     for each row
+    -- No column list: it would miss a state that another trigger has set.
     when (old.state is distinct from new.state)
-    execute function payout.tg_transfer_states__check_transition();
-alter table payout.transfer_states enable always trigger _500_check_transition;
+    execute function payout.tg_transfer_states__move();
+alter table payout.transfer_states enable always trigger _500_move;
 create trigger _500_refuse_delete before delete on payout.transfer_states
     for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
@@ -1566,7 +1547,7 @@ create table payout.transfer_requests (
     generation integer not null,
     destination text not null,
     request jsonb not null,
-    request_sha256 bytea not null,
+    request_sha256 bytea not null generated always as (payout.json_sha256(request)) stored,
     reason text,
     evidence_observation_id bigint,
     second_evidence_observation_id bigint,
@@ -1586,8 +1567,6 @@ create table payout.transfer_requests (
     constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
     constraint request_names_the_destination check (
         request ->> 'destination' is not distinct from destination),
-    constraint digest_is_of_the_request check (
-        request_sha256 = payout.request_sha256(request)),
     constraint further_key_has_reason_and_evidence check (
         (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
@@ -1599,8 +1578,7 @@ comment on table payout.transfer_requests is
 comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
 comment on column payout.transfer_requests.request is
     'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.transfer_requests.request_sha256 is
-    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.request_sha256 is 'Digest of request.';
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
@@ -3246,35 +3224,6 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
--- frozen: procedures/common/row_sha256.sql d568ef7ed23d
-create or replace function payout.row_sha256(p_columns jsonb)
-returns bytea
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return sha256(convert_to(p_columns::text, 'UTF8'));
-end
-$$;
-comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
--- frozen: procedures/transfers/answered_lately.sql 59e201276db0
-create or replace function payout.answered_lately()
-returns integer
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select count(*)::integer
-    from payout.transfer_observations as o
-    where o.observation_id > (
-            select max(n.observation_id) - 2000 from payout.transfer_observations as n)
-        and o.signal = 'response'
-        and o.http_status <> 429
-        and o.observed_at > payout.clock() - interval '1 second'
-$$;
-comment on function payout.answered_lately() is
-    'Answers of the last second, of the newest two thousand observations.';
 -- frozen: procedures/transfers/begin_wait.sql 756b2d4b613d
 create or replace function payout.begin_wait(
     p_scope text,
@@ -3471,58 +3420,82 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 3ea68b10c319
+-- frozen: procedures/transfers/fold_facts.sql d312f1345e4a
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
 returns table (
-    payout_transfer_id bigint,
-    state text,
-    generation integer,
-    attempt integer,
-    lease_until timestamptz,
-    next_attempt_at timestamptz,
-    stripe_transfer_id text,
-    window_begins_at timestamptz,
-    tries integer,
-    has_unknown_send boolean,
-    reason text
+    payout_transfer_id bigint, state text, generation integer, attempt integer,
+    lease_until timestamptz, next_attempt_at timestamptz, stripe_transfer_id text,
+    window_begins_at timestamptz, tries integer, has_unknown_send boolean, reason text
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select
-        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
-        case w.state when 'in_flight' then n.lease_until end,
+    with observed as (
+        select o.*,
+            coalesce(max(o.observation_id) filter (where o.signal = 'key_opened') over w, 0)
+                as opened_by,
+            max(o.observation_id) filter (where o.moved_to is not null) over w as moved_by
+        from payout.transfer_observations as o
+        where o.payout_transfer_id between p_from and p_to
+        window w as (partition by o.payout_transfer_id)
+    ), seen as (
+        select o.payout_transfer_id,
+            max(o.generation) filter (where o.observation_id = o.opened_by) as generation,
+            count(*) filter (where o.is_counted_try and o.observation_id > o.opened_by) as tries,
+            bool_or(o.has_unknown_send and o.observation_id > o.opened_by) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
+                and o.observation_id > o.moved_by) as is_stopped
+        from observed as o
+        group by o.payout_transfer_id
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.*
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id between p_from and p_to
+        order by a.payout_transfer_id, a.attempt desc
+    )
+    select t.payout_transfer_id, w.state, w.generation, coalesce(a.attempt, 0),
+        case w.state when 'in_flight' then a.lease_until end,
         case
-            when w.state in ('scheduled', 'retry_wait', 'unknown') then
-                coalesce(n.next_attempt_at, n.due_at)
+            when w.state in ('scheduled', 'retry_wait', 'unknown') then w.due_at
             -- An alarm about a declined transfer stops its next key.
-            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
+            when w.state = 'failed' and o.is_stopped is not true then m.next_attempt_at
         end,
-        case w.state when 'paid' then n.stripe_transfer_id end,
-        n.window_begins_at, n.tries, n.has_unknown_send,
+        case w.state when 'paid' then m.stripe_transfer_id end,
+        case a.generation when w.generation then a.window_begins_at end,
+        coalesce(o.tries, 0)::integer, coalesce(o.has_unknown_send, false),
         case
-            when n.moved_to <> 'scheduled' then n.reason
-            when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
-                then 'awaiting_account'
+            when m.moved_to <> 'scheduled' then m.reason
+            when w.state = 'scheduled' and w.due_at is null then 'awaiting_account'
         end
-    from payout.newest_facts(p_from, p_to) as n
+    from payout.payout_transfers as t
+    left join seen as o on o.payout_transfer_id = t.payout_transfer_id
+    left join observed as m
+        on m.payout_transfer_id = t.payout_transfer_id and m.observation_id = m.moved_by
+    left join claims as a on a.payout_transfer_id = t.payout_transfer_id
     cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
-                then n.moved_to
-            when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
-            when n.moved_to is not null then n.moved_to
-            else 'scheduled'
-        end as state
+                when m.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
+                    then m.moved_to::text
+                when a.attempt > coalesce(m.attempt, 0) then 'in_flight'
+                else coalesce(m.moved_to::text, 'scheduled')
+            end as state,
+            coalesce(o.generation, 1) as generation,
+            coalesce(m.next_attempt_at, case when (
+                select true from payout.payee_accounts as p where p.payee_id = t.payee_id limit 1
+            ) then coalesce((
+                select s.pay_after from payout.settlements as s
+                where s.settlement_id = t.settlement_id
+            ), t.created_at) end) as due_at
     ) as w
+    where t.payout_transfer_id between p_from and p_to
 $$;
 comment on function payout.fold_facts(bigint, bigint) is
     'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
-    'attempts, observations and books.';
--- frozen: procedures/transfers/free_turns.sql 37830b90b787
+    'attempts and observations.';
+-- frozen: procedures/transfers/free_turns.sql d8c8cb22cd22
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
 language plpgsql
@@ -3530,7 +3503,6 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- As most_per_second: a call of it is a hundredth of a claim.
     v_per_second double precision := (
         select least(p.per_second, e.sends_per_second)::double precision
         from payout.engine_settings as e
@@ -3594,7 +3566,7 @@ as $$
 $$;
 comment on function payout.let_through_ids() is
     'Numbers of transfers that are tried to see whether a wait is over.';
--- frozen: procedures/transfers/lower_pace.sql cc4c38d94422
+-- frozen: procedures/transfers/lower_pace.sql a034833e8640
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
 language plpgsql
@@ -3603,23 +3575,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_pace payout.paces;
     v_most numeric;
-    v_answered integer;
+    v_answered bigint;
 begin
-    if exists (
-        select from payout.paces as p
-        where p.kind = p_kind and p.refused_at between p_claimed_at and v_now
-    ) then
-        return;
-    end if;
-    select * into strict v_pace from payout.paces as p where p.kind = p_kind for update;
-    if v_pace.refused_at between p_claimed_at and v_now then
+    select least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end),
+        case p_kind when 'sends' then (
+            select greatest(count(*), 10)
+            from payout.transfer_observations as o
+            where o.observation_id > (
+                    select max(n.observation_id) - 2000 from payout.transfer_observations as n)
+                and o.signal = 'response'
+                and o.http_status <> 429
+                and o.observed_at > v_now - interval '1 second')
+        end
+    into v_most, v_answered
+    from payout.paces as p
+    cross join payout.engine_settings as e
+    where p.kind = p_kind and (p.refused_at between p_claimed_at and v_now) is not true
+    for update of p;
+    if not found then
         return;
     end if;
 
-    v_most := payout.most_per_second(p_kind)::numeric;
-    v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
     set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
         refused_per_second = case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end,
@@ -3635,118 +3613,6 @@ end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is
     'Halves the pace of a kind of request for a refusal of one that was handed out then.';
--- frozen: procedures/transfers/most_per_second.sql 4ae78b6af595
-create or replace function payout.most_per_second(p_kind text)
-returns double precision
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select least(p.per_second, case p_kind
-            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
-        from payout.engine_settings as e
-        join payout.paces as p on p.kind = p_kind);
-end
-$$;
-comment on function payout.most_per_second(text) is
-    'The requests a second that all workers together may make; null: any number.';
--- frozen: procedures/transfers/newest_facts.sql 33d4cd632896
-create or replace function payout.newest_facts(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (
-    payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
-    moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
-    claim_attempt integer, lease_until timestamptz, window_begins_at timestamptz, tries integer,
-    has_unknown_send boolean, is_stopped boolean
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with keys as (
-        select t.payout_transfer_id,
-            case
-                when (
-                    select true from payout.payee_accounts as a where a.payee_id = t.payee_id
-                    limit 1
-                ) then coalesce((
-                    select s.pay_after from payout.settlements as s
-                    where s.settlement_id = t.settlement_id), t.created_at)
-            end as due_at,
-            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
-        from payout.payout_transfers as t
-        left join (
-            select k.payout_transfer_id, max(k.generation) as generation,
-                max(k.observation_id) as opened_after
-            from payout.transfer_observations as k
-            where k.signal = 'key_opened' and k.payout_transfer_id between p_from and p_to
-            group by k.payout_transfer_id
-        ) as k on k.payout_transfer_id = t.payout_transfer_id
-        where t.payout_transfer_id between p_from and p_to
-    ), moves as (
-        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
-            o.moved_to, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
-        from payout.transfer_observations as o
-        where o.moved_to is not null and o.payout_transfer_id between p_from and p_to
-        order by o.payout_transfer_id, o.observation_id desc
-    ), claims as (
-        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.attempt,
-            a.lease_until
-        from payout.transfer_attempts as a
-        where a.payout_transfer_id between p_from and p_to
-        order by a.payout_transfer_id, a.attempt desc
-    ), first_claims as (
-        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
-            a.generation, a.window_begins_at
-        from payout.transfer_attempts as a
-        where a.payout_transfer_id between p_from and p_to
-        order by a.payout_transfer_id, a.generation, a.attempt
-    ), seen as (
-        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
-            bool_or(o.has_unknown_send) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > m.observation_id) as is_stopped
-        from payout.transfer_observations as o
-        join keys as k on k.payout_transfer_id = o.payout_transfer_id
-        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
-        where o.observation_id > k.opened_after
-            and o.payout_transfer_id between p_from and p_to
-        group by o.payout_transfer_id
-    )
-    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
-        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
-        f.window_begins_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
-        coalesce(o.is_stopped, false)
-    from keys as k
-    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
-    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
-    left join first_claims as f
-        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
-    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
-$$;
-comment on function payout.newest_facts(bigint, bigint) is
-    'One row for each transfer from p_from to p_to with the facts that fold_facts makes its '
-    'progress of; tries and unknown sends are those of the newest key.';
--- frozen: procedures/transfers/newest_outcomes.sql 5ebdbcfb7e2c
-create or replace function payout.newest_outcomes(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (payout_transfer_id bigint, status text, reversed_minor bigint)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select distinct on (o.payout_transfer_id)
-        o.payout_transfer_id, o.status::text, o.reversed_minor
-    from payout.outcomes as o
-    where o.payout_transfer_id between p_from and p_to
-    order by o.payout_transfer_id, o.outcome_id desc
-$$;
-comment on function payout.newest_outcomes(bigint, bigint) is
-    'One row for each transfer from p_from to p_to with an outcome; one without any is scheduled.';
 -- frozen: procedures/transfers/next_round.sql 714041d66b7c
 create or replace function payout.next_round(p_awaits text, p_probes integer)
 returns interval
@@ -3798,42 +3664,6 @@ end
 $$;
 comment on function payout.notify_application() is
     'Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.';
--- frozen: procedures/transfers/park_contradiction.sql 86cb907e388e
-create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    with stopped as (
-        update payout.transfer_states as s
-        set state = case s.state when 'failed' then 'failed' else 'parked' end,
-            lease_until = null,
-            next_attempt_at = null,
-            has_unknown_send = s.has_unknown_send or s.state = 'in_flight',
-            reason = 'row_contradicts_facts',
-            changed_at = payout.clock()
-        where s.payout_transfer_id = p_payout_transfer_id
-            and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'failed')
-        returning s.*
-    )
-    insert into payout.transfer_observations (
-        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-        has_unknown_send)
-    select s.payout_transfer_id, s.generation, s.attempt, 'lease_expired',
-        case s.state when 'failed' then 'alarm' else 'ok' end, nullif(s.state::text, 'failed'),
-        s.reason, s.has_unknown_send
-    from stopped as s;
-exception
-    when integrity_constraint_violation or data_exception
-        or sqlstate 'SP103' or sqlstate 'SP201' then
-        raise log 'payout: transfer % cannot be parked: %', p_payout_transfer_id, sqlerrm;
-end
-$$;
-comment on function payout.park_contradiction(bigint) is
-    'Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a '
-    'failed one.';
 -- frozen: procedures/transfers/payout_ref.sql bcc66ef58be2
 create or replace function payout.payout_ref(
     p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
@@ -3906,47 +3736,6 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/present_outcomes.sql 72b1f311fe9f
-create or replace function payout.present_outcomes(
-    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
-)
-returns table (
-    payout_transfer_id bigint,
-    status text,
-    reason text,
-    hold_id bigint,
-    stripe_transfer_id text,
-    reversed_minor bigint
-)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select s.payout_transfer_id, w.status,
-        case when w.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
-            then s.reason end,
-        case when w.status = 'on_hold' then s.hold_id end,
-        s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
-    from payout.transfer_states as s
-    join payout.states as st on st.state = s.state
-    left join (
-        select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
-        from payout.ledger_entries as e
-        where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
-        group by e.payout_transfer_id
-    ) as r on r.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (
-        select case
-            when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
-            when s.hold_id is null then st.status
-            else st.status_on_hold
-        end as status
-    ) as w
-    where s.payout_transfer_id between p_from and p_to
-$$;
-comment on function payout.present_outcomes(bigint, bigint) is
-    'One row for each transfer from p_from to p_to: its status with the mark of a hold, reason, '
-    'hold, Stripe''s id, and the sum of its reversals.';
 -- frozen: procedures/transfers/progress_problem.sql f426a7914b7c
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -4150,34 +3939,7 @@ end
 $$;
 comment on function payout.read_stripe_transfer(jsonb) is
     'Reads one object; null where a field is absent or cannot be read.';
--- frozen: procedures/transfers/release_alarm_holds.sql 8a7f6886bdc4
-create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_hold_ids bigint[];
-begin
-    v_hold_ids := array(
-        select h.hold_id
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
-            and h.subject = i.payout_transfer_id::text
-        where h.discrepancy_id is not null
-            and not exists (
-                select from payout.discrepancies as d
-                where d.payout_transfer_id = i.payout_transfer_id and d.resolved_at is null
-            )
-        for update of h skip locked);
-
-    perform payout.end_holds(v_hold_ids, 'engine', 'its alarms are resolved');
-end
-$$;
-comment on function payout.release_alarm_holds(bigint[]) is
-    'Releases the holds that alarms placed on these transfers, where none of them is open.';
--- frozen: procedures/transfers/set_aside.sql 03ffa9b11c35
+-- frozen: procedures/transfers/set_aside.sql d491bf8b2809
 create or replace function payout.set_aside(p_payout_transfer_id bigint, p_error text)
 returns void
 language plpgsql
@@ -4185,37 +3947,54 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancy_id bigint;
-begin
-    insert into payout.discrepancies (kind, payout_transfer_id, ours, theirs, advice)
-    select 'row_contradicts_facts', s.payout_transfer_id, to_jsonb(s),
-        jsonb_build_object('error', p_error),
-        'Its row and its facts contradict each other: compare them with '
-        'payout_api.verify_projection(), and correct the row (docs/restore.md). It is not sent.'
-    from payout.transfer_states as s
-    where s.payout_transfer_id = p_payout_transfer_id
-        and not exists (
-            select from payout.discrepancies as d
-            where d.payout_transfer_id = s.payout_transfer_id
-                and d.kind = 'row_contradicts_facts'
-                and d.resolved_at is null
-        )
-    returning discrepancy_id into v_discrepancy_id;
-    if found then
-        perform payout.notify_operators(
-            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
-                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
-    else
-        select d.discrepancy_id into v_discrepancy_id
+    v_discrepancy_id bigint := (
+        select min(d.discrepancy_id)
         from payout.discrepancies as d
         where d.payout_transfer_id = p_payout_transfer_id
             and d.kind = 'row_contradicts_facts'
-            and d.resolved_at is null;
+            and d.resolved_at is null);
+begin
+    if v_discrepancy_id is null then
+        insert into payout.discrepancies (kind, payout_transfer_id, ours, theirs, advice)
+        select 'row_contradicts_facts', s.payout_transfer_id, to_jsonb(s),
+            jsonb_build_object('error', p_error),
+            'Its row and its facts contradict each other: compare them with '
+            'payout_api.verify_projection(), and correct the row (docs/restore.md). It is not sent.'
+        from payout.transfer_states as s
+        where s.payout_transfer_id = p_payout_transfer_id
+        returning discrepancy_id into strict v_discrepancy_id;
+        perform payout.notify_operators(
+            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
+                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
     end if;
     -- Its hold may have been released too early.
     perform payout.stop_transfer(
         p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
-    perform payout.park_contradiction(p_payout_transfer_id);
+    -- The observation is that of a lease that ran out: nobody knows what became of the last send.
+    begin
+        with stopped as (
+            update payout.transfer_states as s
+            set state = case s.state when 'failed' then 'failed' else 'parked' end,
+                lease_until = null,
+                next_attempt_at = null,
+                has_unknown_send = s.has_unknown_send or s.state = 'in_flight',
+                reason = 'row_contradicts_facts',
+                changed_at = payout.clock()
+            where s.payout_transfer_id = p_payout_transfer_id
+                and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'failed')
+            returning s.*
+        )
+        insert into payout.transfer_observations (payout_transfer_id, generation, attempt, signal,
+            verdict, moved_to, reason, has_unknown_send)
+        select s.payout_transfer_id, s.generation, s.attempt, 'lease_expired',
+            case s.state when 'failed' then 'alarm' else 'ok' end, nullif(s.state::text, 'failed'),
+            s.reason, s.has_unknown_send
+        from stopped as s;
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            raise log 'payout: transfer % cannot be parked: %', p_payout_transfer_id, sqlerrm;
+    end;
 end
 $$;
 comment on function payout.set_aside(bigint, text) is
@@ -4297,7 +4076,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql 5a1d9cfa5621
+-- frozen: procedures/transfers/take_turns.sql b89e1e57f702
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4316,7 +4095,11 @@ declare
     v_taken bigint;
 begin
     first_seconds := 0;
-    apart_seconds := 1 / payout.most_per_second(p_kind);
+    apart_seconds := (
+        select 1 / least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
+        from payout.engine_settings as e
+        join payout.paces as p on p.kind = p_kind);
     if p_count = 0 or apart_seconds is null then
         apart_seconds := 0;
         return;
@@ -4409,6 +4192,60 @@ $$;
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
+-- frozen: procedures/transfers/untold_outcomes.sql 95ffd2f57fa1
+create or replace function payout.untold_outcomes(
+    p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
+)
+returns table (
+    payout_transfer_id bigint,
+    status text,
+    reason text,
+    hold_id bigint,
+    stripe_transfer_id text,
+    reversed_minor bigint,
+    told_status text,
+    told_reversed_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select payout_transfer_id, p.status,
+        case when p.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
+            then p.reason end,
+        case p.status when 'on_hold' then p.hold_id end,
+        p.stripe_transfer_id, p.reversed_minor, w.status, w.reversed_minor
+    from (
+        select s.*, coalesce(r.reversed_minor, 0) as reversed_minor, case
+                when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+                when s.hold_id is null then st.status
+                else st.status_on_hold
+            end as status
+        from payout.transfer_states as s
+        join payout.states as st on st.state = s.state
+        left join (
+            select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
+            from payout.ledger_entries as e
+            where e.kind = 'reversal' and e.payout_transfer_id between p_from and p_to
+            group by e.payout_transfer_id
+        ) as r on r.payout_transfer_id = s.payout_transfer_id
+        where s.payout_transfer_id between p_from and p_to
+    ) as p
+    full join (
+        select distinct on (o.payout_transfer_id) o.*
+        from payout.outcomes as o
+        where o.payout_transfer_id between p_from and p_to
+        order by o.payout_transfer_id, o.outcome_id desc
+    ) as n using (payout_transfer_id)
+    cross join lateral (
+        select coalesce(n.status::text, 'scheduled') as status,
+            coalesce(n.reversed_minor, 0) as reversed_minor
+    ) as w
+    where (p.status, p.reversed_minor) is distinct from (w.status, w.reversed_minor)
+$$;
+comment on function payout.untold_outcomes(bigint, bigint) is
+    'One row for each such transfer from p_from to p_to with the outcome that the application '
+    'should know as the last, and the status and sum of reversals that it was told.';
 -- frozen: procedures/transfers/wait_of.sql 1ac5f606ddb3
 create or replace function payout.wait_of(
     p_state payout.transfer_states, p_transfer payout.payout_transfers
@@ -6840,44 +6677,6 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/newest_refusals.sql 3c3f11aa1f7f
-create or replace function payout.newest_refusals(p_payout_transfer_ids bigint[])
-returns table (
-    payout_transfer_id bigint,
-    awaits text,
-    subject text,
-    reason text,
-    is_for_rate boolean,
-    claimed_at timestamptz
-)
-language sql
-stable
-rows 20
-set search_path = pg_catalog, pg_temp
-as $$
-    select o.payout_transfer_id, case when o.moved_to = 'failed' then r.awaits end,
-        case r.awaits when 'funds' then t.currency else t.payee_id::text end, r.reason,
-        r.reason = 'rate_limited'
-            and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific',
-        a.claimed_at
-    from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-    cross join lateral (
-        select n.*
-        from payout.transfer_observations as n
-        where n.payout_transfer_id = i.payout_transfer_id
-        order by n.observation_id desc
-        limit 1
-    ) as o
-    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-    join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
-    join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
-        and a.attempt = o.attempt
-    where o.verdict = 'ok'
-        and (r.awaits is not null or r.reason = 'rate_limited')
-$$;
-comment on function payout.newest_refusals(bigint[]) is
-    'Of each transfer whose newest outcome is a decline that passes by itself, or a refusal for '
-    'the rate: what waits (a currency or a payee), why, and when the attempt was claimed.';
 -- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -7259,7 +7058,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/slow_down.sql 936cb9b8942d
+-- frozen: procedures/report/slow_down.sql 61335d390ad5
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7269,16 +7068,38 @@ as $$
 declare
     v_refusal record;
     v_hold_id bigint;
-    v_claimed_at timestamptz;
 begin
+    -- The last row, of no wait, is that of refusals for the rate.
     for v_refusal in
-        select n.awaits, n.subject, min(n.reason) as reason,
-            array_agg(n.payout_transfer_id order by n.payout_transfer_id) as ids
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.awaits is not null
-        group by n.awaits, n.subject
-        order by n.awaits, n.subject
+        select r.awaits,
+            case r.awaits when 'funds' then t.currency when 'account' then t.payee_id::text end
+                as subject,
+            min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+            array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
+        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        cross join lateral (
+            select n.*
+            from payout.transfer_observations as n
+            where n.payout_transfer_id = i.payout_transfer_id
+            order by n.observation_id desc
+            limit 1
+        ) as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+        where o.verdict = 'ok'
+            and (r.awaits is not null and o.moved_to = 'failed'
+                -- A limit of one object at Stripe is not one of the fleet.
+                or r.reason = 'rate_limited'
+                    and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific')
+        group by 1, 2
+        order by 1, 2
     loop
+        if v_refusal.awaits is null then
+            perform payout.lower_pace('sends', v_refusal.claimed_at);
+            continue;
+        end if;
         v_hold_id := payout.begin_wait(
             case v_refusal.awaits when 'funds' then 'currency' else 'payee' end,
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
@@ -7294,14 +7115,6 @@ begin
             and s.next_attempt_at is not null
             and payout.progress_problem(s) is null;
     end loop;
-
-    v_claimed_at := (
-        select max(n.claimed_at)
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.is_for_rate);
-    if v_claimed_at is not null then
-        perform payout.lower_pace('sends', v_claimed_at);
-    end if;
 end
 $$;
 comment on function payout.slow_down(bigint[]) is
@@ -8848,7 +8661,7 @@ $$;
 comment on function payout.resolve_compared(payout.stripe_reads) is
     'Resolves open discrepancies of transfers that this comparison listed without finding them '
     'again.';
--- frozen: procedures/reconcile/resolve_paid.sql 7b480a3ecb23
+-- frozen: procedures/reconcile/resolve_paid.sql 4f9bdff2432e
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
 language plpgsql
@@ -8876,10 +8689,19 @@ begin
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
         and d.discrepancy_id = u.discrepancy_id;
 
-    perform payout.release_alarm_holds(array(
-        select s.payout_transfer_id
+    -- A hold that a person placed stays.
+    perform payout.end_holds(array(
+        select h.hold_id
         from payout.transfer_states as s
-        where s.stripe_transfer_id = any (p_stripe_transfer_ids)));
+        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
+            and h.subject = s.payout_transfer_id::text
+        where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+            and h.discrepancy_id is not null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.payout_transfer_id = s.payout_transfer_id and d.resolved_at is null
+            )
+        for update of h skip locked), 'engine', 'its alarms are resolved');
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
@@ -9320,7 +9142,7 @@ $$;
 comment on function payout.exceeded_cap(payout.payout_transfers, timestamptz) is
     'The wait (scope, subject, reason, end) of a transfer that is over a cap, and whether '
     'operators are notified; no row: it is over none.';
--- frozen: procedures/claim/freeze_requests.sql 0e7e38adefe0
+-- frozen: procedures/claim/freeze_requests.sql 8972277ce99f
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -9329,10 +9151,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into payout.transfer_requests (
-        payout_transfer_id, generation, destination, request, request_sha256, reason,
-        evidence_observation_id, second_evidence_observation_id)
-    select s.payout_transfer_id, s.generation, a.stripe_account_id, q.request,
-        payout.request_sha256(q.request), k.reason,
+        payout_transfer_id, generation, destination, request, reason, evidence_observation_id,
+        second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation, a.stripe_account_id,
+        payout.transfer_request(t, a.stripe_account_id, m.metadata, e.installation_id), k.reason,
         (k.facts ->> 'evidence_observation_id')::bigint,
         (k.facts ->> 'second_evidence_observation_id')::bigint
     from payout.transfer_states as s
@@ -9346,8 +9168,6 @@ begin
         order by a.payee_account_id desc
         limit 1
     ) as a on true
-    cross join lateral payout.transfer_request(
-        t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1
         and k.payout_transfer_id = s.payout_transfer_id
         and k.generation = s.generation
@@ -10123,7 +9943,7 @@ as $$
     join ours as c on c.oid = p.polrelid
 $$;
 comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/check_projection.sql fba3b51e623d
+-- frozen: procedures/audit/check_projection.sql e21c37eb85e0
 create or replace function payout.check_projection(p_from bigint, p_to bigint)
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -10168,11 +9988,10 @@ as $$
     where d.place is distinct from b.place
     union all
     select payout_transfer_id, c.column_name, c.stored, c.told
-    from payout.present_outcomes(p_from, p_to) as p
-    full join payout.newest_outcomes(p_from, p_to) as n using (payout_transfer_id)
+    from payout.untold_outcomes(p_from, p_to) as u
     cross join lateral (values
-        ('status', p.status, coalesce(n.status, 'scheduled')),
-        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+        ('status', u.status, u.told_status),
+        ('reversed_minor', u.reversed_minor::text, u.told_reversed_minor::text)
     ) as c (column_name, stored, told)
     where c.stored is distinct from c.told
     order by 1, 2
@@ -10732,7 +10551,7 @@ end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
--- frozen: procedures/audit/sealed_rows_v1.sql a0125db52cca
+-- frozen: procedures/audit/sealed_rows_v1.sql 00f45f3bb2ad
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
 )
@@ -10745,7 +10564,7 @@ set bytea_output = 'hex'
 as $$
 begin
     return query
-    select r.row_id, r.row_at, payout.row_sha256(jsonb_strip_nulls(r.content))
+    select r.row_id, r.row_at, payout.json_sha256(jsonb_strip_nulls(r.content))
     from payout_api.sealed_rows as r
     where r.table_name = p_table_name and r.row_id between p_first_id and p_last_id
     order by r.row_id
@@ -10903,34 +10722,6 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
     'all is as it was sealed.';
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
-create or replace function payout.end_waits(p_now timestamptz)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform payout.end_holds(
-        array(
-            select h.hold_id
-            from payout.holds as h
-            where h.released_at is null
-                and h.awaits is not null
-                and case
-                    when h.awaits in ('cap', 'account_change') then h.goes_on_at <= p_now
-                    else exists (
-                        select from payout.transfer_states as s
-                        where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
-                    )
-                end
-            order by h.hold_id
-            for update skip locked),
-        'engine', 'it waits no longer');
-end
-$$;
-comment on function payout.end_waits(timestamptz) is
-    'Releases waits whose transfer was paid, or whose time has come.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -11293,7 +11084,7 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/probe_waits.sql d06b125fe1fd
+-- frozen: procedures/sweep/probe_waits.sql 9b9218cbb640
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
 language plpgsql
@@ -11304,6 +11095,14 @@ declare
     v_hold payout.holds;
     v_probe_id bigint;
 begin
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        join payout.transfer_states as s on s.payout_transfer_id = h.probe_transfer_id
+        where h.released_at is null and s.state = 'paid'
+        order by h.hold_id
+        for update of h skip locked), 'engine', 'it waits no longer');
+
     for v_hold in
         select *
         from payout.holds as h
@@ -11342,7 +11141,8 @@ begin
 end
 $$;
 comment on function payout.probe_waits(timestamptz) is
-    'Lets one transfer of each such wait through, and sets the time of its next round.';
+    'Ends such waits whose transfer was paid, lets one transfer of each other through, and sets '
+    'the time of its next round.';
 -- frozen: procedures/sweep/record_expiries.sql 286912fc37e2
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -11381,7 +11181,7 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/release_expired_holds.sql c30bb4a37876
+-- frozen: procedures/sweep/release_expired_holds.sql 19f28dcb0a2d
 create or replace function payout.release_expired_holds(p_now timestamptz)
 returns void
 language plpgsql
@@ -11392,12 +11192,15 @@ begin
     perform payout.end_holds(array(
         select h.hold_id
         from payout.holds as h
-        where h.expires_at <= p_now and h.released_at is null
+        where h.released_at is null
+            and (h.expires_at <= p_now
+                or h.awaits in ('cap', 'account_change') and h.goes_on_at <= p_now)
+        order by h.hold_id
         for update skip locked), 'engine', 'its time is over');
 end
 $$;
 comment on function payout.release_expired_holds(timestamptz) is
-    'Releases the holds that were placed until a time that has come.';
+    'Releases the holds that were placed, and the waits that go on, until a time that has come.';
 -- frozen: procedures/sweep/reopen_failed.sql be8458671bde
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -11423,7 +11226,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 65cf33856338
+-- frozen: procedures/sweep/sweep.sql eb128bbcc6d4
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -11450,7 +11253,6 @@ begin
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
-    perform payout.end_waits(payout.clock());
     perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
@@ -12477,7 +12279,7 @@ as $$
 $$;
 comment on function payout.check_references(bigint, bigint) is
     'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql 9627fbb7efce
+-- frozen: procedures/operate/check_rules.sql 365294d8bbd8
 create or replace function payout.check_rules(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
 language sql
@@ -12505,10 +12307,8 @@ as $$
         where o.amount_minor <= 0
             or o.payout_ref <> payout.payout_ref(
                 e.installation_id, o.settlement_id, o.payee_id, o.source_transaction)
-            or (r.request, r.request_sha256) <> (
-                payout.transfer_request(
-                    o.transfer, r.destination, m.metadata, e.installation_id),
-                payout.request_sha256(r.request))
+            or r.request <> payout.transfer_request(
+                o.transfer, r.destination, m.metadata, e.installation_id)
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id

@@ -47,11 +47,10 @@ as $$
     where d.place is distinct from b.place
     union all
     select payout_transfer_id, c.column_name, c.stored, c.told
-    from payout.present_outcomes(p_from, p_to) as p
-    full join payout.newest_outcomes(p_from, p_to) as n using (payout_transfer_id)
+    from payout.untold_outcomes(p_from, p_to) as u
     cross join lateral (values
-        ('status', p.status, coalesce(n.status, 'scheduled')),
-        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+        ('status', u.status, u.told_status),
+        ('reversed_minor', u.reversed_minor::text, u.told_reversed_minor::text)
     ) as c (column_name, stored, told)
     where c.stored is distinct from c.told
     order by 1, 2

@@ -17,7 +17,7 @@ set bytea_output = 'hex'
 as $$
 begin
     return query
-    select r.row_id, r.row_at, payout.row_sha256(jsonb_strip_nulls(r.content))
+    select r.row_id, r.row_at, payout.json_sha256(jsonb_strip_nulls(r.content))
     from payout_api.sealed_rows as r
     where r.table_name = p_table_name and r.row_id between p_first_id and p_last_id
     order by r.row_id

@@ -14,10 +14,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into payout.transfer_requests (
-        payout_transfer_id, generation, destination, request, request_sha256, reason,
-        evidence_observation_id, second_evidence_observation_id)
-    select s.payout_transfer_id, s.generation, a.stripe_account_id, q.request,
-        payout.request_sha256(q.request), k.reason,
+        payout_transfer_id, generation, destination, request, reason, evidence_observation_id,
+        second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation, a.stripe_account_id,
+        payout.transfer_request(t, a.stripe_account_id, m.metadata, e.installation_id), k.reason,
         (k.facts ->> 'evidence_observation_id')::bigint,
         (k.facts ->> 'second_evidence_observation_id')::bigint
     from payout.transfer_states as s
@@ -31,8 +31,6 @@ begin
         order by a.payee_account_id desc
         limit 1
     ) as a on true
-    cross join lateral payout.transfer_request(
-        t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1
         and k.payout_transfer_id = s.payout_transfer_id
         and k.generation = s.generation

@@ -30,10 +30,8 @@ as $$
         where o.amount_minor <= 0
             or o.payout_ref <> payout.payout_ref(
                 e.installation_id, o.settlement_id, o.payee_id, o.source_transaction)
-            or (r.request, r.request_sha256) <> (
-                payout.transfer_request(
-                    o.transfer, r.destination, m.metadata, e.installation_id),
-                payout.request_sha256(r.request))
+            or r.request <> payout.transfer_request(
+                o.transfer, r.destination, m.metadata, e.installation_id)
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id

@@ -1,4 +1,6 @@
 -- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
+--
+-- Locks: discrepancies and holds, skipping those that another session has locked.
 
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
@@ -27,10 +29,19 @@ begin
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
         and d.discrepancy_id = u.discrepancy_id;
 
-    perform payout.release_alarm_holds(array(
-        select s.payout_transfer_id
+    -- A hold that a person placed stays.
+    perform payout.end_holds(array(
+        select h.hold_id
         from payout.transfer_states as s
-        where s.stripe_transfer_id = any (p_stripe_transfer_ids)));
+        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
+            and h.subject = s.payout_transfer_id::text
+        where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+            and h.discrepancy_id is not null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.payout_transfer_id = s.payout_transfer_id and d.resolved_at is null
+            )
+        for update of h skip locked), 'engine', 'its alarms are resolved');
 end
 $$;
 comment on function payout.resolve_paid(text[]) is

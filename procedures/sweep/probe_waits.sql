@@ -1,9 +1,11 @@
 -- probe_waits: let one transfer through where a wait for funds or for an account is due for it.
 --
--- It is sent as any other: paid, it ends the wait; declined, it waits with the others for the next
--- round. One that was never sent goes first, since it needs no look; the others take turns. A wait
--- under which nothing waits ends; one whose transfers are all on another hold is looked at again.
--- Locks: the holds, then one transfer of each; both skipping those that are locked.
+-- It is sent as any other: once it is paid the wait ends; declined, it waits with the others for
+-- the next round. One that was never sent goes first, since it needs no look; the others take
+-- turns. A wait under which nothing waits ends; one whose transfers are all on another hold is
+-- looked at again.
+-- Locks: the holds, then one transfer of each; both skipping those that are locked; of waits that
+-- end, the transfers that wait.
 
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
@@ -15,6 +17,14 @@ declare
     v_hold payout.holds;
     v_probe_id bigint;
 begin
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        join payout.transfer_states as s on s.payout_transfer_id = h.probe_transfer_id
+        where h.released_at is null and s.state = 'paid'
+        order by h.hold_id
+        for update of h skip locked), 'engine', 'it waits no longer');
+
     for v_hold in
         select *
         from payout.holds as h
@@ -53,4 +63,5 @@ begin
 end
 $$;
 comment on function payout.probe_waits(timestamptz) is
-    'Lets one transfer of each such wait through, and sets the time of its next round.';
+    'Ends such waits whose transfer was paid, lets one transfer of each other through, and sets '
+    'the time of its next round.';

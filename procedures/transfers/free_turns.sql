@@ -12,7 +12,6 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- As most_per_second: a call of it is a hundredth of a claim.
     v_per_second double precision := (
         select least(p.per_second, e.sends_per_second)::double precision
         from payout.engine_settings as e

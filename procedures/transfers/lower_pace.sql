@@ -15,23 +15,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_pace payout.paces;
     v_most numeric;
-    v_answered integer;
+    v_answered bigint;
 begin
-    if exists (
-        select from payout.paces as p
-        where p.kind = p_kind and p.refused_at between p_claimed_at and v_now
-    ) then
-        return;
-    end if;
-    select * into strict v_pace from payout.paces as p where p.kind = p_kind for update;
-    if v_pace.refused_at between p_claimed_at and v_now then
+    select least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end),
+        case p_kind when 'sends' then (
+            select greatest(count(*), 10)
+            from payout.transfer_observations as o
+            where o.observation_id > (
+                    select max(n.observation_id) - 2000 from payout.transfer_observations as n)
+                and o.signal = 'response'
+                and o.http_status <> 429
+                and o.observed_at > v_now - interval '1 second')
+        end
+    into v_most, v_answered
+    from payout.paces as p
+    cross join payout.engine_settings as e
+    where p.kind = p_kind and (p.refused_at between p_claimed_at and v_now) is not true
+    for update of p;
+    if not found then
         return;
     end if;
 
-    v_most := payout.most_per_second(p_kind)::numeric;
-    v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
     set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
         refused_per_second = case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end,

@@ -25,7 +25,11 @@ declare
     v_taken bigint;
 begin
     first_seconds := 0;
-    apart_seconds := 1 / payout.most_per_second(p_kind);
+    apart_seconds := (
+        select 1 / least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
+        from payout.engine_settings as e
+        join payout.paces as p on p.kind = p_kind);
     if p_count = 0 or apart_seconds is null then
         apart_seconds := 0;
         return;

@@ -10,7 +10,6 @@
 
 lock table payout.transfer_states in access exclusive mode;
 
-alter table payout.transfer_states disable trigger _500_check_transition;
 alter table payout.transfer_states disable trigger _500_refuse_delete;
 
 delete from payout.transfer_states;
@@ -41,17 +40,15 @@ on conflict do nothing;
 
 set local session_replication_role = origin;
 
-alter table payout.transfer_states enable always trigger _500_check_transition;
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
 
 -- The application is told where a transfer stands now, if it was told otherwise.
 insert into payout.outcomes (
     payout_transfer_id, status, reason, hold_id, stripe_transfer_id, reversed_minor)
-select p.payout_transfer_id, p.status, p.reason, p.hold_id, p.stripe_transfer_id, p.reversed_minor
-from payout.present_outcomes() as p
-left join payout.newest_outcomes() as n on n.payout_transfer_id = p.payout_transfer_id
-where p.status <> coalesce(n.status, 'scheduled')
-    or p.reversed_minor <> coalesce(n.reversed_minor, 0);
+select u.payout_transfer_id, u.status, u.reason, u.hold_id, u.stripe_transfer_id, u.reversed_minor
+from payout.untold_outcomes() as u
+where u.status is not null
+order by u.payout_transfer_id;
 
 insert into payout.operator_actions (action, subject, reason)
 values ('rebuild', 'payout.transfer_states', 'made again out of the facts');

@@ -84,8 +84,7 @@ create table payout.transfer_states (
     changed_at timestamptz not null default current_timestamp,
     next_lookup_at timestamptz,
     hold_id bigint,
-    constraint transfer_states_pkey primary key (payout_transfer_id),
-    constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
+    constraint transfer_states_pkey primary key (payout_transfer_id)
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
     'The progress of each transfer: the one table that changes while money moves. It can be '
@@ -116,6 +115,9 @@ comment on column payout.transfer_states.hold_id is
     'An open hold under which a sweep found it due: it leaves the index of due transfers until '
     'that hold is released. Null does not mean that it is on no hold.';
 
+-- Not of all rows: a settlement and a claim write none into it.
+create unique index transfer_states_stripe_transfer_id_key
+    on payout.transfer_states (stripe_transfer_id) where stripe_transfer_id is not null;
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at)
     where next_attempt_at is not null and hold_id is null;
@@ -135,24 +137,18 @@ create index transfer_states_undated_idx
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 
-create trigger _110_plan_lookup
-    before update on payout.transfer_states
-    for each row
-    when (new.state in ('parked', 'failed') and old.state <> new.state
-        or old.next_lookup_at is not null or old.hold_id is not null)
-    execute function payout.tg_transfer_states__plan_lookup();
-alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
     before insert on payout.transfer_states
     for each row
     execute function payout.tg_transfer_states__check_start();
 alter table payout.transfer_states enable always trigger _500_check_start;
-create trigger _500_check_transition
+create trigger _500_move
     before update on payout.transfer_states
     for each row
+    -- No column list: it would miss a state that another trigger has set.
     when (old.state is distinct from new.state)
-    execute function payout.tg_transfer_states__check_transition();
-alter table payout.transfer_states enable always trigger _500_check_transition;
+    execute function payout.tg_transfer_states__move();
+alter table payout.transfer_states enable always trigger _500_move;
 create trigger _500_refuse_delete before delete on payout.transfer_states
     for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
@@ -308,7 +304,7 @@ create table payout.transfer_requests (
     generation integer not null,
     destination text not null,
     request jsonb not null,
-    request_sha256 bytea not null,
+    request_sha256 bytea not null generated always as (payout.json_sha256(request)) stored,
     reason text,
     evidence_observation_id bigint,
     second_evidence_observation_id bigint,
@@ -328,8 +324,6 @@ create table payout.transfer_requests (
     constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
     constraint request_names_the_destination check (
         request ->> 'destination' is not distinct from destination),
-    constraint digest_is_of_the_request check (
-        request_sha256 = payout.request_sha256(request)),
     constraint further_key_has_reason_and_evidence check (
         (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
@@ -341,8 +335,7 @@ comment on table payout.transfer_requests is
 comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
 comment on column payout.transfer_requests.request is
     'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.transfer_requests.request_sha256 is
-    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.request_sha256 is 'Digest of request.';
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is

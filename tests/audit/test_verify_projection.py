@@ -114,17 +114,17 @@ def make_busy(engine: Engine) -> None:
 @mutant(
     "a fold that forgets claims",
     "fold_facts",
-    "when n.claim_attempt > coalesce(n.moved_attempt, 0) then",
+    "when a.attempt > coalesce(m.attempt, 0) then",
     "when false then",
 )
 @mutant(
-    "a fold that forgets new keys", "newest_facts", "where k.signal = 'key_opened'", "where false"
+    "a fold that forgets new keys", "fold_facts", "where o.signal = 'key_opened'", "where false"
 )
 @mutant(
     "a fold that counts the tries of all keys",
-    "newest_facts",
-    "where o.observation_id > k.opened_after",
-    "",
+    "fold_facts",
+    "o.is_counted_try and o.observation_id > o.opened_by",
+    "o.is_counted_try",
 )
 def test_a_busy_database_is_what_its_facts_say(engine: Engine) -> None:
     make_busy(engine)

@@ -128,6 +128,10 @@ def test_its_digest_is_made_by_the_database(engine: Engine, db: Connection) -> N
         "select r.request::text, r.request_sha256 from payout.transfer_requests as r"
     ).fetchall()
     assert digest == hashlib.sha256(text.encode()).digest()
+    assert refused(
+        db.execute,
+        "insert into payout.transfer_requests (request, request_sha256) values ('{}', sha256(''))",
+    ) == ("428C9", 'cannot insert a non-DEFAULT value into column "request_sha256"', None)
 
 
 def test_the_account_is_the_one_at_the_first_claim_under_the_key(

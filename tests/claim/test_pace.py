@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Connection
 from tests.engine import Claim, Engine, Outcome, outcome, rate_limited, success
-from tests.mutants import Edit, mutant
+from tests.mutants import mutant
 
 
 class Pace(NamedTuple):
@@ -181,8 +181,8 @@ def test_a_turn_that_a_wrong_clock_set_far_ahead_stops_nothing(engine: Engine) -
 @mutant(
     "a refusal for the rate that slows nobody down",
     "slow_down",
-    "if v_claimed_at is not null then",
-    "if false then",
+    "perform payout.lower_pace('sends', v_refusal.claimed_at);",
+    "",
 )
 def test_a_refusal_for_the_rate_halves_what_stripe_answered_in_the_last_second(
     engine: Engine,
@@ -199,10 +199,9 @@ def test_a_refusal_for_the_rate_halves_what_stripe_answered_in_the_last_second(
 
 @mutant(
     "each of many refusals halves the pace",
-    edits=(
-        Edit("lower_pace", "p.refused_at between p_claimed_at and v_now", "false"),
-        Edit("lower_pace", "v_pace.refused_at between p_claimed_at and v_now", "false"),
-    ),
+    "lower_pace",
+    "p.refused_at between p_claimed_at and v_now",
+    "false",
 )
 def test_refusals_of_what_was_handed_out_before_count_once(engine: Engine) -> None:
     settle_many(engine)

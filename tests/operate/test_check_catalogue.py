@@ -91,12 +91,12 @@ def change_body(function: str, body: str) -> str:
             id="a guard of the same name that never fires",
         ),
         pytest.param(
-            "drop trigger _110_plan_lookup on payout.transfer_states; "
-            "create trigger _110_plan_lookup before update on payout.transfer_states for each row "
+            "drop trigger _500_move on payout.transfer_states; "
+            "create trigger _500_move before update on payout.transfer_states for each row "
             "when (old.state = 'parked' and new.state = 'paid') "
-            "execute function payout.tg_transfer_states__plan_lookup(); "
-            "alter table payout.transfer_states enable always trigger _110_plan_lookup",
-            "trigger _110_plan_lookup on payout.transfer_states (changed)",
+            "execute function payout.tg_transfer_states__move(); "
+            "alter table payout.transfer_states enable always trigger _500_move",
+            "trigger _500_move on payout.transfer_states (changed)",
             id="a trigger with another condition",
         ),
         *(
@@ -136,7 +136,7 @@ def change_body(function: str, body: str) -> str:
             for function, body in (
                 ("payout.tg__refuse_change()", "begin return coalesce(new, old); end"),
                 ("payout.tg_settlements__schedule_payout_job()", "begin return null; end"),
-                ("payout.tg_transfer_states__check_transition()", "begin return new; end"),
+                ("payout.tg_transfer_states__move()", "begin return new; end"),
                 (
                     "payout.answers_request(payout.outcome,payout.payout_transfers,text[],"
                     "payout.engine_settings)",

@@ -172,8 +172,8 @@ def read_by(engine: Engine, statement: str) -> int:
 )
 @mutant(
     "all transfers are folded for a range",
-    "newest_facts",
-    "        where t.payout_transfer_id between p_from and p_to\n",
+    "fold_facts",
+    "    where t.payout_transfer_id between p_from and p_to\n",
     "",
 )
 @mutant(

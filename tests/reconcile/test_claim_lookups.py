@@ -122,7 +122,7 @@ def test_a_released_transfer_plans_no_look_up(engine: Engine) -> None:
 
 @mutant(
     "a parked transfer without a look-up",
-    "tg_transfer_states__plan_lookup",
+    "tg_transfer_states__move",
     "when 'parked' then payout.clock()",
     "when 'parked' then null",
 )

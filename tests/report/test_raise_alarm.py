@@ -268,7 +268,7 @@ def test_an_alarm_that_a_comparison_resolves_leaves_no_hold(engine: Engine) -> N
 
 @mutant(
     "a hold of an alarm ends beside another alarm",
-    "release_alarm_holds",
+    "resolve_paid",
     "d.resolved_at is null",
     "false",
 )

@@ -6,7 +6,6 @@ transaction: a settlement that commits with its job is left alone by the hook th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -175,18 +174,14 @@ def add_new_key(connection: Connection, payout_transfer_id: int, generation: int
 def request_row(connection: Connection, payout_transfer_id: int, generation: int = 2) -> Row:
     """Write a decline and return the row of transfer_requests for which it is the evidence."""
     insert(connection, "transfer_observations", observation_row(payout_transfer_id))
-    ((evidence, text, digest),) = connection.execute(
-        "select max(o.observation_id), q.request::text, payout.request_sha256(q.request) "
-        "from payout.transfer_observations as o "
-        "cross join (select %s::jsonb) as q (request) group by q.request",
-        [Jsonb({"destination": DESTINATION})],
+    ((evidence,),) = connection.execute(
+        "select max(o.observation_id) from payout.transfer_observations as o"
     ).fetchall()
     return {
         "payout_transfer_id": payout_transfer_id,
         "generation": generation,
         "destination": DESTINATION,
-        "request": json.loads(text),
-        "request_sha256": digest,
+        "request": {"destination": DESTINATION},
         "reason": "balance_insufficient",
         "evidence_observation_id": evidence,
     }

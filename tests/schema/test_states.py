@@ -120,13 +120,13 @@ def test_a_state_is_final_exactly_when_no_move_leads_out_of_it() -> None:
     at="as_usual",
 )
 @mutant(
-    "enable trigger _500_check_transition on transfer_states",
-    sql=("alter table payout.transfer_states enable trigger _500_check_transition"),
+    "enable trigger _500_move on transfer_states",
+    sql=("alter table payout.transfer_states enable trigger _500_move"),
     at="posing_as_a_replica",
 )
 @mutant(
-    "disable trigger _500_check_transition on transfer_states",
-    sql=("alter table payout.transfer_states disable trigger _500_check_transition"),
+    "disable trigger _500_move on transfer_states",
+    sql=("alter table payout.transfer_states disable trigger _500_move"),
     at="as_usual",
 )
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])

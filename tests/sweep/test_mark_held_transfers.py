@@ -123,7 +123,7 @@ def test_a_transfer_on_several_holds_waits_for_the_last(engine: Engine) -> None:
 
 @mutant(
     "a moved transfer stays out of the index",
-    "tg_transfer_states__plan_lookup",
+    "tg_transfer_states__move",
     "new.hold_id := null;",
     "null;",
 )

@@ -82,8 +82,8 @@ def look_ups(engine: Engine) -> int:
 @mutant(
     "a currency without funds that goes on",
     "slow_down",
-    "where n.awaits is not null",
-    "where false",
+    "r.awaits is not null and o.moved_to = 'failed'",
+    "false",
 )
 @mutant(
     "a claim that does not know of the wait",
@@ -172,9 +172,9 @@ def test_a_round_lets_one_transfer_through_and_makes_one_request(engine: Engine)
 
 @mutant(
     "a wait that does not end when there are funds",
-    "end_waits",
-    "where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'",
-    "where false",
+    "probe_waits",
+    "h.released_at is null and s.state = 'paid'",
+    "false",
 )
 def test_once_one_is_paid_all_go_on(engine: Engine) -> None:
     engine.settle(*(f"seller_{n}" for n in range(5)))
@@ -591,7 +591,7 @@ def test_a_change_of_account_beside_the_end_of_the_wait_of_the_former_one_waits(
             app.execute, "select payout_api.register_payee('seller_1', 'acct_c')"
         )
         wait_until_blocked(engine.db, app, by=change)
-        engine.db.execute("select payout.end_waits(payout.clock())")
+        engine.db.execute("select payout.release_expired_holds(payout.clock())")
     change.result()
 
     assert waits(engine) == [("payee", "seller_1", "account_change", 0)]
