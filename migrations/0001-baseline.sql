@@ -2753,7 +2753,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 5edcb27b4b0a
+-- frozen: sql/data/situations.sql bbd6f70ddbfc
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2811,7 +2811,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('declined', 'operator',
         'Your payout could not be sent. Please check your payout account.',
         'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
-        'payee''s present account; settle_outside or cancel closes it.',
+        'payee''s present account; settle_outside or cancel closes it, some after a look.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
     ('keys_used_up', 'operator',
         'Your payout could not be sent. Please check your payout account.',
@@ -6168,7 +6168,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 94ae7e7a202b
+-- frozen: procedures/report/act_problem.sql 6ff646d6a9c1
 create or replace function payout.act_problem(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6197,13 +6197,10 @@ begin
     end if;
 
     return case v_signal
-        when 'park' then case
-            when v_state in ('retry_wait', 'unknown') then null
-            else format('it is %s and not being sent: hold keeps it from being sent', v_state)
-        end
-        when 'give_up' then case
-            when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
-        end
+        when 'park' then case when v_state not in ('retry_wait', 'unknown')
+            then format('it is %s and not being sent: hold keeps it from being sent', v_state) end
+        when 'give_up' then case when v_state <> 'parked'
+            then format('it is %s: only a parked one is given up', v_state) end
         when 'retry' then case
             when payout.progress_problem(p_state) is not null
                 then 'its row breaks a rule: correct it first (docs/restore.md)'
@@ -6237,6 +6234,8 @@ begin
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+            else 'it may be at Stripe: a look at its list has to find nothing first, after '
+                || date_trunc('second', payout.look_awaited_from(p_state)) || '; this call plans it'
         end
     end;
 end
@@ -6308,7 +6307,7 @@ as $$
 $$;
 comment on function payout.end_of_key(payout.transfer_states) is
     'Id of the accepted decline, or of the act; null: there is none.';
--- frozen: procedures/report/evidence_for_new_key.sql 214a818575eb
+-- frozen: procedures/report/evidence_for_new_key.sql 582c2c8fdb51
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
 language sql
@@ -6326,12 +6325,11 @@ as $$
                 and o.facts ->> 'found' = '0'
             join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
                 and r.begun_at >= case
-                    when d.signal = 'give_up' then greatest(
-                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                     when payout.is_saved(
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
                         then d.observed_at
-                    else payout.absence_counts_from(d.payout_transfer_id)
+                    else greatest(
+                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                 end
             where d.observation_id = payout.end_of_key(p_state)
             group by d.observation_id),
@@ -6871,6 +6869,26 @@ as $$
 $$;
 comment on function payout.knows_claim_token(payout.outcome) is
     'True when the token of the report is that of the attempt that it names.';
+-- frozen: procedures/report/look_awaited_from.sql 7e7404fa531d
+create or replace function payout.look_awaited_from(p_state payout.transfer_states)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))
+    where p_state.state = 'failed'
+        and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
+        and payout.evidence_for_new_key(p_state) is null
+        and not exists (
+            select from payout.transfer_observations as o
+            where o.observation_id = payout.end_of_key(p_state)
+                and payout.is_saved(
+                    (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
+        )
+$$;
+comment on function payout.look_awaited_from(payout.transfer_states) is
+    'The time, now or later; null: the transfer has not failed, or no look is awaited.';
 -- frozen: procedures/report/match_error_rule.sql 1405bc596046
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
@@ -11670,7 +11688,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 7a370961fc12
+-- frozen: procedures/operate/act.sql c22f300cc042
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11701,6 +11719,8 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_details) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
+    perform payout.plan_awaited_looks(v_acts)
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
@@ -11718,13 +11738,11 @@ begin
             where s.payout_transfer_id = any (v_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    if p_verb = 'retry' then
-        perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
-        -- A look decides about these: at once.
-        update payout.transfer_states as s
-        set next_lookup_at = payout.clock()
-        where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
-    end if;
+    perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason) where p_verb = 'retry';
+    -- A look decides about these: at once.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
 
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
@@ -14049,6 +14067,24 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
+-- frozen: procedures/operate/plan_awaited_looks.sql 9e7048ea0de5
+create or replace function payout.plan_awaited_looks(p_acts payout.act_result[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    update payout.transfer_states as s
+    set next_lookup_at = payout.look_awaited_from(s)
+    from unnest(p_acts) as a
+    where s.payout_transfer_id = a.payout_transfer_id
+        and a.result = 'refused'
+        and s.next_lookup_at is null
+        and payout.progress_problem(s) is null
+        and payout.look_awaited_from(s) is not null
+$$;
+comment on function payout.plan_awaited_looks(payout.act_result[]) is
+    'Plans a look, for the time from which it counts, where none is planned.';
 -- frozen: procedures/operate/previewed_acts.sql b1bd0e3a7227
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb

@@ -208,6 +208,7 @@ select 'payout.judge_lookup(payout.outcome, payout.transfer_states, payout.payou
 select 'payout.judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.knows_claim_token(payout.outcome)'::regprocedure;
+select 'payout.look_awaited_from(payout.transfer_states)'::regprocedure;
 select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 select 'payout.never_left(bigint, timestamptz)'::regprocedure;
 select 'payout.newest_refusals(bigint[])'::regprocedure;
@@ -382,6 +383,7 @@ select 'payout.open_states(integer)'::regprocedure;
 select 'payout.owed_again(bigint, text)'::regprocedure;
 select 'payout_api.park(text, bigint, text, text, text, text, boolean)'::regprocedure;
 select 'payout.pay_again(bigint, bigint, text)'::regprocedure;
+select 'payout.plan_awaited_looks(payout.act_result[])'::regprocedure;
 select 'payout.previewed_acts(text, bigint[], jsonb)'::regprocedure;
 select 'payout.propose(text, text, text, jsonb)'::regprocedure;
 select 'payout.proposed_acts(bigint[], bigint)'::regprocedure;

@@ -276,8 +276,8 @@ def refused_account_403(claim: Claim) -> Outcome:
 @mutant(
     "a new key on a look right after a decline that is not saved",
     "evidence_for_new_key",
-    "else payout.absence_counts_from(d.payout_transfer_id)",
-    "else d.observed_at",
+    "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",
+    "d.observed_at)",
     at="saved by nobody",
 )
 @mutant(
