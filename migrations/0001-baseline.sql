@@ -6290,40 +6290,44 @@ as $$
 $$;
 comment on function payout.counted_keys(payout.transfer_states) is
     'Keys of a transfer so far, those left out that were declined for lack of funds.';
--- frozen: procedures/report/end_of_key.sql 0092fe33eeda
+-- frozen: procedures/report/end_of_key.sql b30f4f97aac9
 create or replace function payout.end_of_key(p_state payout.transfer_states)
-returns bigint
+returns payout.transfer_observations
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select max(o.observation_id)
+    select o
     from payout.transfer_observations as o
     where o.payout_transfer_id = p_state.payout_transfer_id
         and o.generation = p_state.generation
-        and o.signal in ('response', 'give_up')
+        and o.signal in ('response', 'give_up', 'looked_up')
         and o.verdict = 'ok'
         and o.moved_to = 'failed'
+    order by o.observation_id desc
+    limit 1
 $$;
 comment on function payout.end_of_key(payout.transfer_states) is
-    'Id of the accepted decline, or of the act; null: there is none.';
--- frozen: procedures/report/evidence_for_new_key.sql 582c2c8fdb51
+    'The accepted decline, act or proof; null: there is none.';
+-- frozen: procedures/report/evidence_for_new_key.sql a83294a6a31e
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
-        (select array[d.observation_id, max(o.observation_id)]
-            from payout.transfer_observations as d
-            join payout.transfer_observations as o
-                on o.payout_transfer_id = d.payout_transfer_id
+    select case
+        when d.signal = 'looked_up' then array_remove(
+            array[(d.facts ->> 'first_absence_id')::bigint, d.observation_id], null)
+        else (
+            select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as o
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+            where o.payout_transfer_id = d.payout_transfer_id
                 and o.generation = d.generation
                 and o.signal = 'looked_up'
                 and o.verdict = 'ok'
                 and o.facts ->> 'found' = '0'
-            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
                 and r.begun_at >= case
                     when payout.is_saved(
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
@@ -6331,9 +6335,10 @@ as $$
                     else greatest(
                         d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                 end
-            where d.observation_id = payout.end_of_key(p_state)
-            group by d.observation_id),
-        payout.proof_of_absence(p_state))
+            having count(*) > 0
+        )
+    end
+    from payout.end_of_key(p_state) as d
 $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '
@@ -6869,7 +6874,7 @@ as $$
 $$;
 comment on function payout.knows_claim_token(payout.outcome) is
     'True when the token of the report is that of the attempt that it names.';
--- frozen: procedures/report/look_awaited_from.sql 7e7404fa531d
+-- frozen: procedures/report/look_awaited_from.sql 7fa4e2c57531
 create or replace function payout.look_awaited_from(p_state payout.transfer_states)
 returns timestamptz
 language sql
@@ -6881,10 +6886,9 @@ as $$
         and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
         and payout.evidence_for_new_key(p_state) is null
         and not exists (
-            select from payout.transfer_observations as o
-            where o.observation_id = payout.end_of_key(p_state)
-                and payout.is_saved(
-                    (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
+            select from payout.end_of_key(p_state) as d
+            where payout.is_saved(
+                (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
         )
 $$;
 comment on function payout.look_awaited_from(payout.transfer_states) is
@@ -6944,44 +6948,6 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/newest_refusals.sql 3c3f11aa1f7f
-create or replace function payout.newest_refusals(p_payout_transfer_ids bigint[])
-returns table (
-    payout_transfer_id bigint,
-    awaits text,
-    subject text,
-    reason text,
-    is_for_rate boolean,
-    claimed_at timestamptz
-)
-language sql
-stable
-rows 20
-set search_path = pg_catalog, pg_temp
-as $$
-    select o.payout_transfer_id, case when o.moved_to = 'failed' then r.awaits end,
-        case r.awaits when 'funds' then t.currency else t.payee_id::text end, r.reason,
-        r.reason = 'rate_limited'
-            and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific',
-        a.claimed_at
-    from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-    cross join lateral (
-        select n.*
-        from payout.transfer_observations as n
-        where n.payout_transfer_id = i.payout_transfer_id
-        order by n.observation_id desc
-        limit 1
-    ) as o
-    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-    join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
-    join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
-        and a.attempt = o.attempt
-    where o.verdict = 'ok'
-        and (r.awaits is not null or r.reason = 'rate_limited')
-$$;
-comment on function payout.newest_refusals(bigint[]) is
-    'Of each transfer whose newest outcome is a decline that passes by itself, or a refusal for '
-    'the rate: what waits (a currency or a payee), why, and when the attempt was claimed.';
 -- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -7007,26 +6973,6 @@ $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
--- frozen: procedures/report/proof_of_absence.sql 9e179aca7625
-create or replace function payout.proof_of_absence(p_state payout.transfer_states)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when o.facts ? 'first_absence_id'
-            then array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
-        else array[o.observation_id]
-    end
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = p_state.payout_transfer_id
-        and o.generation = p_state.generation
-        and o.signal = 'looked_up'
-        and o.moved_to = 'failed'
-$$;
-comment on function payout.proof_of_absence(payout.transfer_states) is
-    'Ids of the observations, in order; null: it was not proved absent.';
 -- frozen: procedures/report/read_outcome.sql e28bf185b181
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
@@ -7363,7 +7309,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/slow_down.sql 936cb9b8942d
+-- frozen: procedures/report/slow_down.sql 979df456ab1f
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7373,16 +7319,38 @@ as $$
 declare
     v_refusal record;
     v_hold_id bigint;
-    v_claimed_at timestamptz;
 begin
     for v_refusal in
-        select n.awaits, n.subject, min(n.reason) as reason,
-            array_agg(n.payout_transfer_id order by n.payout_transfer_id) as ids
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.awaits is not null
-        group by n.awaits, n.subject
-        order by n.awaits, n.subject
+        select w.awaits, w.subject, min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+            array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
+        from payout.payout_transfers as t
+        cross join lateral (
+            select n.*
+            from payout.transfer_observations as n
+            where n.payout_transfer_id = t.payout_transfer_id
+            order by n.observation_id desc
+            limit 1
+        ) as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+        cross join lateral (
+            select r.awaits,
+                case r.awaits when 'funds' then t.currency when 'account' then t.payee_id end
+        ) as w (awaits, subject)
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and o.verdict = 'ok'
+            -- A limit of one object at Stripe is not one of the fleet.
+            and case when r.awaits is not null then o.moved_to = 'failed'
+                else r.reason = 'rate_limited' and o.facts ->> 'rate_limited_reason'
+                    is distinct from 'resource-specific' end
+        group by w.awaits, w.subject
+        order by w.awaits nulls last, w.subject
     loop
+        if v_refusal.awaits is null then
+            perform payout.lower_pace('sends', v_refusal.claimed_at);
+            continue;
+        end if;
         v_hold_id := payout.begin_wait(
             case v_refusal.awaits when 'funds' then 'currency' else 'payee' end,
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
@@ -7398,14 +7366,6 @@ begin
             and s.next_attempt_at is not null
             and payout.progress_problem(s) is null;
     end loop;
-
-    v_claimed_at := (
-        select max(n.claimed_at)
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.is_for_rate);
-    if v_claimed_at is not null then
-        perform payout.lower_pace('sends', v_claimed_at);
-    end if;
 end
 $$;
 comment on function payout.slow_down(bigint[]) is

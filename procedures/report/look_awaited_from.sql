@@ -14,10 +14,9 @@ as $$
         and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
         and payout.evidence_for_new_key(p_state) is null
         and not exists (
-            select from payout.transfer_observations as o
-            where o.observation_id = payout.end_of_key(p_state)
-                and payout.is_saved(
-                    (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
+            select from payout.end_of_key(p_state) as d
+            where payout.is_saved(
+                (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
         )
 $$;
 comment on function payout.look_awaited_from(payout.transfer_states) is

@@ -15,16 +15,38 @@ as $$
 declare
     v_refusal record;
     v_hold_id bigint;
-    v_claimed_at timestamptz;
 begin
     for v_refusal in
-        select n.awaits, n.subject, min(n.reason) as reason,
-            array_agg(n.payout_transfer_id order by n.payout_transfer_id) as ids
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.awaits is not null
-        group by n.awaits, n.subject
-        order by n.awaits, n.subject
+        select w.awaits, w.subject, min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+            array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
+        from payout.payout_transfers as t
+        cross join lateral (
+            select n.*
+            from payout.transfer_observations as n
+            where n.payout_transfer_id = t.payout_transfer_id
+            order by n.observation_id desc
+            limit 1
+        ) as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+        cross join lateral (
+            select r.awaits,
+                case r.awaits when 'funds' then t.currency when 'account' then t.payee_id end
+        ) as w (awaits, subject)
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and o.verdict = 'ok'
+            -- A limit of one object at Stripe is not one of the fleet.
+            and case when r.awaits is not null then o.moved_to = 'failed'
+                else r.reason = 'rate_limited' and o.facts ->> 'rate_limited_reason'
+                    is distinct from 'resource-specific' end
+        group by w.awaits, w.subject
+        order by w.awaits nulls last, w.subject
     loop
+        if v_refusal.awaits is null then
+            perform payout.lower_pace('sends', v_refusal.claimed_at);
+            continue;
+        end if;
         v_hold_id := payout.begin_wait(
             case v_refusal.awaits when 'funds' then 'currency' else 'payee' end,
             v_refusal.subject, v_refusal.reason, v_refusal.awaits,
@@ -40,14 +62,6 @@ begin
             and s.next_attempt_at is not null
             and payout.progress_problem(s) is null;
     end loop;
-
-    v_claimed_at := (
-        select max(n.claimed_at)
-        from payout.newest_refusals(p_payout_transfer_ids) as n
-        where n.is_for_rate);
-    if v_claimed_at is not null then
-        perform payout.lower_pace('sends', v_claimed_at);
-    end if;
 end
 $$;
 comment on function payout.slow_down(bigint[]) is

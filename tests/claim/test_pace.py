@@ -181,8 +181,8 @@ def test_a_turn_that_a_wrong_clock_set_far_ahead_stops_nothing(engine: Engine) -
 @mutant(
     "a refusal for the rate that slows nobody down",
     "slow_down",
-    "if v_claimed_at is not null then",
-    "if false then",
+    "perform payout.lower_pace('sends', v_refusal.claimed_at);",
+    "",
 )
 def test_a_refusal_for_the_rate_halves_what_stripe_answered_in_the_last_second(
     engine: Engine,

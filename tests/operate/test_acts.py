@@ -336,8 +336,8 @@ def test_what_was_paid_behind_refusals_is_found_before_it_is_ended(engine: Engin
 @mutant(
     "a debt that is ended right after a refusal that is not saved",
     "look_awaited_from",
-    "and payout.is_saved(",
-    "and true or payout.is_saved(",
+    "where payout.is_saved(",
+    "where true or payout.is_saved(",
 )
 def test_a_refusal_that_names_the_key_and_is_not_saved_ends_a_debt_after_a_look(
     engine: Engine,

@@ -82,8 +82,8 @@ def look_ups(engine: Engine) -> int:
 @mutant(
     "a currency without funds that goes on",
     "slow_down",
-    "where n.awaits is not null",
-    "where false",
+    "then o.moved_to = 'failed'",
+    "then false",
 )
 @mutant(
     "a claim that does not know of the wait",
