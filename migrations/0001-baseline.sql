@@ -6243,37 +6243,6 @@ $$;
 comment on function payout.act_problem(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'A sentence, or already; null: it can be done.';
--- frozen: procedures/report/answers_request.sql bae99c3155fc
-create or replace function payout.answers_request(
-    p_outcome payout.outcome,
-    p_transfer payout.payout_transfers,
-    p_destinations text[],
-    p_settings payout.engine_settings
-)
-returns boolean
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return coalesce(
-        p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id is not null
-        and p_outcome.amount_minor = p_transfer.amount_minor
-        and p_outcome.currency = p_transfer.currency
-        and p_outcome.destination = any (p_destinations)
-        and p_outcome.payout_ref = p_transfer.payout_ref
-        and p_outcome.payout_engine = p_settings.installation_id
-        and p_outcome.is_livemode is not null
-        and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
-        false);
-end
-$$;
-comment on function payout.answers_request(
-    payout.outcome, payout.payout_transfers, text[], payout.engine_settings
-) is
-    'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
-    'for, and the destination is one of those given.';
 -- frozen: procedures/report/counted_keys.sql 09a7955de38a
 create or replace function payout.counted_keys(p_state payout.transfer_states)
 returns integer
@@ -6735,7 +6704,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql d8f31bad406f
+-- frozen: procedures/report/judge_outcome.sql 002e66c835aa
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6760,10 +6729,17 @@ begin
         return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
-    -- Serials are handed out again after a promotion, keys and tokens are not.
+    -- Serials are handed out again after a promotion, keys and tokens are not. Any login of
+    -- payout_worker may report: only the one that claimed was told the token.
     if p_outcome.idempotency_key is distinct from
         p_transfer.payout_ref || ':' || p_outcome.generation
-        or not payout.knows_claim_token(p_outcome) then
+        or not exists (
+            select from payout.transfer_attempts as a
+            where a.payout_transfer_id = p_outcome.payout_transfer_id
+                and a.generation = p_outcome.generation
+                and a.attempt = p_outcome.attempt
+                and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
+        ) then
         v_judgement.verdict := 'alarm';
         v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
@@ -6798,7 +6774,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql 7b133c7d3749
+-- frozen: procedures/report/judge_success.sql a409c32cd379
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6815,8 +6791,17 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer, p_destinations, p_settings)
-            then 'answer_contradicts_request'
+        when not coalesce(
+            p_outcome.object = 'transfer'
+            and p_outcome.stripe_transfer_id is not null
+            and p_outcome.amount_minor = p_transfer.amount_minor
+            and p_outcome.currency = p_transfer.currency
+            and p_outcome.destination = any (p_destinations)
+            and p_outcome.payout_ref = p_transfer.payout_ref
+            and p_outcome.payout_engine = p_settings.installation_id
+            and p_outcome.is_livemode is not null
+            and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
+            false) then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
@@ -6857,23 +6842,6 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
--- frozen: procedures/report/knows_claim_token.sql a4a24ae77955
-create or replace function payout.knows_claim_token(p_outcome payout.outcome)
-returns boolean
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select exists (
-        select from payout.transfer_attempts as a
-        where a.payout_transfer_id = p_outcome.payout_transfer_id
-            and a.generation = p_outcome.generation
-            and a.attempt = p_outcome.attempt
-            and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
-    )
-$$;
-comment on function payout.knows_claim_token(payout.outcome) is
-    'True when the token of the report is that of the attempt that it names.';
 -- frozen: procedures/report/look_awaited_from.sql 7fa4e2c57531
 create or replace function payout.look_awaited_from(p_state payout.transfer_states)
 returns timestamptz
@@ -7074,15 +7042,9 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 49439ec5fa7a
+-- frozen: procedures/report/record_outcomes.sql 00ccd1fe384a
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -7198,15 +7160,9 @@ $$;
 comment on function payout.record_outcomes_apart(payout.outcome[]) is
     'Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy '
     'outcome_not_stored that keeps what was reported.';
--- frozen: procedures/report/record_unknown_transfers.sql 465ecf1c1670
+-- frozen: procedures/report/record_unknown_transfers.sql 23575b680ca2
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -7281,15 +7237,9 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 64d28423345a
+-- frozen: procedures/report/report_outcomes.sql 2c7867e26097
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 security definer
@@ -7300,8 +7250,56 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+    v_turns bigint[];
+    v_known_ids bigint[];
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
 begin
-    return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes_apart(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+    end loop;
+
+    if exists (
+        select from unnest(v_outcomes) as o where o.http_status between 400 and 499
+    ) then
+        begin
+            perform payout.slow_down(v_known_ids);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- What Stripe answered is kept; the next decline begins the wait.
+                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
+        end;
+    end if;
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
+        return query
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
+    end if;
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
@@ -7370,66 +7368,6 @@ end
 $$;
 comment on function payout.slow_down(bigint[]) is
     'Begins the waits, and lowers the pace, that the newest outcomes of these transfers call for.';
--- frozen: procedures/report/take_outcomes.sql f878f3961e0f
-create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
-returns setof payout.reported
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_turns bigint[];
-    v_known_ids bigint[];
-begin
-    v_known_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select o.payout_transfer_id from unnest(p_outcomes) as o))
-        order by s.payout_transfer_id
-        for update);
-
-    -- Two outcomes of one transfer are judged one after the other.
-    v_turns := array(
-        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
-        from unnest(p_outcomes) with ordinality as o
-        order by o.ordinality);
-
-    for v_turn in 1 .. (
-        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
-    ) loop
-        return query
-        select * from payout.record_outcomes_apart(array(
-            select p_outcomes[i]
-            from generate_subscripts(p_outcomes, 1) as i
-            where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
-    end loop;
-
-    if exists (
-        select from unnest(p_outcomes) as o where o.http_status between 400 and 499
-    ) then
-        begin
-            perform payout.slow_down(v_known_ids);
-        exception
-            when integrity_constraint_violation or data_exception
-                or sqlstate 'SP103' or sqlstate 'SP201' then
-                -- What Stripe answered is kept; the next decline begins the wait.
-                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
-        end;
-    end if;
-    if exists (
-        select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
-    ) then
-        return query
-        select * from payout.record_unknown_transfers(array(
-            select p_outcomes[i]
-            from generate_subscripts(p_outcomes, 1) as i
-            where (p_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
-    end if;
-end
-$$;
-comment on function payout.take_outcomes(payout.outcome[]) is
-    'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
 -- frozen: procedures/report/was_seen_at_stripe.sql 906a828570d9
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
@@ -9191,7 +9129,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql 1fc20409b2b9
+-- frozen: procedures/claim/claim_transfers.sql 9b8c940d4ab2
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -9200,18 +9138,7 @@ create or replace function payout_api.claim_transfers(
     p_is_livemode boolean default null,
     p_stripe_now timestamptz default null
 )
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    idempotency_key text,
-    claim_token text,
-    request jsonb,
-    lease_seconds double precision,
-    deadline_seconds double precision,
-    send_in_seconds double precision,
-    due_for_seconds double precision
-)
+returns setof payout.claim
 language plpgsql
 volatile
 security definer

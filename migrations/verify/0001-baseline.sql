@@ -191,7 +191,6 @@ select 'payout.settlement_difference(payout.settlements, text, jsonb, timestampt
 select 'payout.settlement_problem(payout.settlements)'::regprocedure;
 select 'payout.absence_counts_from(bigint)'::regprocedure;
 select 'payout.act_problem(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings)'::regprocedure;
-select 'payout.answers_request(payout.outcome, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.counted_keys(payout.transfer_states)'::regprocedure;
 select 'payout.end_of_key(payout.transfer_states)'::regprocedure;
 select 'payout.evidence_for_new_key(payout.transfer_states)'::regprocedure;
@@ -207,7 +206,6 @@ select 'payout.judge_failure(payout.outcome, payout.transfer_states, payout.engi
 select 'payout.judge_lookup(payout.outcome, payout.transfer_states, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
-select 'payout.knows_claim_token(payout.outcome)'::regprocedure;
 select 'payout.look_awaited_from(payout.transfer_states)'::regprocedure;
 select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 select 'payout.never_left(bigint, timestamptz)'::regprocedure;
@@ -221,7 +219,6 @@ select 'payout.refused_payees(integer, payout.outcome)'::regprocedure;
 select 'payout.remaining_facts(payout.outcome)'::regprocedure;
 select 'payout_api.report_outcomes(jsonb)'::regprocedure;
 select 'payout.slow_down(bigint[])'::regprocedure;
-select 'payout.take_outcomes(payout.outcome[])'::regprocedure;
 select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
 select 'payout.begin_list(text, text)'::regprocedure;
 select 'payout.begin_lookups(text, integer)'::regprocedure;

@@ -4,13 +4,7 @@
 -- Stripe's answer is a fact all the same: it is kept, and operators are notified.
 
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp

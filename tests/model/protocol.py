@@ -378,7 +378,7 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
 
 
 def forged(state: State, number: int, rules: Rules) -> State:
-    """knows_claim_token: a decline that somebody makes up, without the token, moves nothing."""
+    """judge_outcome: a decline that somebody makes up, without the token, moves nothing."""
     if not rules.lacks("no token") or state.state != "in_flight":
         return state
     attempt = state.attempts[number]

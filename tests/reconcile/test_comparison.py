@@ -286,7 +286,7 @@ def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
 
 @mutant(
     "a listed transfer of another installation paid as ours",
-    "answers_request",
+    "judge_success",
     "p_outcome.payout_engine = p_settings.installation_id",
     "true",
     at="another",
