@@ -9223,40 +9223,7 @@ revoke execute on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/count_use.sql 51fa303c64a3
-create or replace function payout.count_use(
-    p_transfer payout.payout_transfers, p_now timestamptz
-)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into payout.cap_uses (scope, subject, currency, begun_at, amount_minor, transfers)
-    select c.scope, case c.scope when 'payee' then p_transfer.payee_id::text else '' end,
-        c.currency,
-        date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
-        p_transfer.amount_minor, 1
-    from payout.caps as c
-    where c.currency = p_transfer.currency
-        and c.scope <> 'transfer'
-        and exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = p_transfer.payout_transfer_id
-                and s.window_begins_at is null
-        )
-    on conflict (scope, currency, subject) do update
-    set begun_at = excluded.begun_at,
-        amount_minor = excluded.amount_minor
-            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.amount_minor else 0 end,
-        transfers = 1
-            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.transfers else 0 end;
-end
-$$;
-comment on function payout.count_use(payout.payout_transfers, timestamptz) is
-    'Adds a transfer to cap_uses, if its present key was not used before.';
--- frozen: procedures/claim/exceeded_cap.sql 0c2701655c8d
+-- frozen: procedures/claim/exceeded_cap.sql 7711885199e1
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
 )
@@ -9279,25 +9246,22 @@ as $$
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
         c.scope = 'engine' or not w.passes_later
     from payout.caps as c
+    left join payout.cap_uses as u on u.scope = c.scope
+        and u.currency = c.currency
+        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
     cross join lateral (
-        select date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+        select greatest(u.begun_at,
+                date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC')),
             c.scope <> 'transfer'
                 and p_transfer.amount_minor <= coalesce(
                     c.largest_amount_minor, p_transfer.amount_minor)
                 and coalesce(c.largest_count, 1) > 0
     ) as w (begun_at, passes_later)
-    left join payout.cap_uses as u on u.scope = c.scope
-        and u.currency = c.currency
-        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
-        and u.begun_at = w.begun_at
     where c.currency = p_transfer.currency
-        and (p_transfer.amount_minor + coalesce(u.amount_minor, 0) > c.largest_amount_minor
-            or 1 + coalesce(u.transfers, 0) > c.largest_count)
-        and not exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = p_transfer.payout_transfer_id
-                and s.window_begins_at is not null
-        )
+        and (
+            p_transfer.amount_minor + case when u.begun_at = w.begun_at then u.amount_minor else 0
+                end > c.largest_amount_minor
+            or 1 + case when u.begun_at = w.begun_at then u.transfers else 0 end > c.largest_count)
         and not exists (
             select from payout.holds as h
             where h.scope = 'transfer'
@@ -9550,7 +9514,7 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
--- frozen: procedures/claim/within_caps.sql e4df5fe76f59
+-- frozen: procedures/claim/within_caps.sql 39776b7c95ce
 create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
 returns bigint[]
 language plpgsql
@@ -9558,7 +9522,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_transfer payout.payout_transfers;
+    v_due record;
     v_cap record;
     v_allowed_ids bigint[] := '{}'::bigint[];
 begin
@@ -9566,23 +9530,38 @@ begin
         return p_payout_transfer_ids;
     end if;
 
-    for v_transfer in
-        select t.*
+    for v_due in
+        select t as transfer, t.*, s.window_begins_at is not null as was_counted
         from unnest(p_payout_transfer_ids) with ordinality as i (payout_transfer_id, place)
         join payout.payout_transfers as t on t.payout_transfer_id = i.payout_transfer_id
+        join payout.transfer_states as s on s.payout_transfer_id = i.payout_transfer_id
         order by i.place
     loop
-        select * into v_cap from payout.exceeded_cap(v_transfer, p_now);
-        if not found then
-            perform payout.count_use(v_transfer, p_now);
-            v_allowed_ids := v_allowed_ids || v_transfer.payout_transfer_id;
+        select * into v_cap
+        from payout.exceeded_cap(v_due.transfer, p_now)
+        where not v_due.was_counted;
+        if found then
+            update payout.transfer_states as s
+            set hold_id = payout.begin_wait(
+                v_cap.hold_scope, v_cap.subject, v_cap.reason, 'cap', v_cap.goes_on_at,
+                v_cap.notifies)
+            where s.payout_transfer_id = v_due.payout_transfer_id;
             continue;
         end if;
-        update payout.transfer_states as s
-        set hold_id = payout.begin_wait(
-            v_cap.hold_scope, v_cap.subject, v_cap.reason, 'cap', v_cap.goes_on_at,
-            v_cap.notifies)
-        where s.payout_transfer_id = v_transfer.payout_transfer_id;
+        v_allowed_ids := v_allowed_ids || v_due.payout_transfer_id;
+        insert into payout.cap_uses as u (
+            scope, subject, currency, begun_at, amount_minor, transfers)
+        select c.scope, case c.scope when 'payee' then v_due.payee_id::text else '' end,
+            c.currency,
+            date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+            v_due.amount_minor, 1
+        from payout.caps as c
+        where c.currency = v_due.currency and c.scope <> 'transfer' and not v_due.was_counted
+        on conflict (scope, currency, subject) do update
+        set begun_at = greatest(u.begun_at, excluded.begun_at),
+            amount_minor = excluded.amount_minor
+                + case when u.begun_at >= excluded.begun_at then u.amount_minor else 0 end,
+            transfers = 1 + case when u.begun_at >= excluded.begun_at then u.transfers else 0 end;
     end loop;
     return v_allowed_ids;
 end

@@ -269,7 +269,6 @@ select 'payout.take_listed_transfers(payout.stripe_transfer[], payout.discrepanc
 select 'payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
 select 'payout.unjudged_listed_transfers()'::regprocedure;
 select 'payout_api.claim_transfers(text, integer, bigint, text, boolean, timestamptz)'::regprocedure;
-select 'payout.count_use(payout.payout_transfers, timestamptz)'::regprocedure;
 select 'payout.exceeded_cap(payout.payout_transfers, timestamptz)'::regprocedure;
 select 'payout.freeze_requests(bigint[])'::regprocedure;
 select 'payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint)'::regprocedure;
