@@ -10987,34 +10987,38 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
-create or replace function payout.end_waits(p_now timestamptz)
+-- frozen: procedures/sweep/end_due_holds.sql 4c8cad9020d2
+create or replace function payout.end_due_holds(p_now timestamptz)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform payout.end_holds(
-        array(
-            select h.hold_id
-            from payout.holds as h
-            where h.released_at is null
-                and h.awaits is not null
-                and case
-                    when h.awaits in ('cap', 'account_change') then h.goes_on_at <= p_now
-                    else exists (
-                        select from payout.transfer_states as s
-                        where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
-                    )
-                end
-            order by h.hold_id
-            for update skip locked),
-        'engine', 'it waits no longer');
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        where h.released_at is null
+            and (h.expires_at <= p_now
+                or h.awaits in ('cap', 'account_change') and h.goes_on_at <= p_now)
+        order by h.hold_id
+        for update skip locked), 'engine', 'its time is over');
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        where h.released_at is null
+            and h.awaits in ('funds', 'account')
+            and exists (
+                select from payout.transfer_states as s
+                where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
+            )
+        order by h.hold_id
+        for update skip locked), 'engine', 'its transfer was paid');
 end
 $$;
-comment on function payout.end_waits(timestamptz) is
-    'Releases waits whose transfer was paid, or whose time has come.';
+comment on function payout.end_due_holds(timestamptz) is
+    'Releases the holds that were placed until a time that has come, and the waits whose transfer '
+    'was paid.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -11086,9 +11090,9 @@ comment on function payout_api.heartbeat(text, text) is
     'whether it is on hold; refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
--- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
+-- frozen: procedures/sweep/judge_listed_transfers.sql a445a36928e6
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -11097,7 +11101,7 @@ declare
     v_ids bigint[];
 begin
     if not exists (select from payout.listed_transfers) then
-        return 0;
+        return;
     end if;
     v_ids := array(
         select s.payout_transfer_id
@@ -11116,12 +11120,10 @@ begin
         from payout.payout_transfers as t
         join payout.listed_transfers as l on l.payout_ref = t.payout_ref
         where t.payout_transfer_id = any (v_ids)));
-    return cardinality(v_ids);
 end
 $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
-    'Judges up to p_limit transfers, which are then paid or parked; returns '
-    'how many.';
+    'Judges up to p_limit transfers, which are then paid or parked.';
 -- frozen: procedures/sweep/let_through.sql c1be5d9e2118
 create or replace function payout.let_through(p_hold payout.holds, p_now timestamptz)
 returns bigint
@@ -11161,9 +11163,9 @@ as $$
 $$;
 comment on function payout.let_through(payout.holds, timestamptz) is
     'Returns the transfer; null: each is locked or on another hold.';
--- frozen: procedures/sweep/look_for_accounts.sql 020b1a35e1a8
+-- frozen: procedures/sweep/look_for_accounts.sql 2ff9df219744
 create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -11176,25 +11178,23 @@ declare
         order by w.next_look_at
         limit p_limit
         for update skip locked);
-    v_due_ids bigint[];
 begin
     if v_ids = '{}' then
-        return 0;
+        return;
     end if;
-    v_due_ids := payout.date_waiting_transfers(v_ids);
+    perform payout.date_waiting_transfers(v_ids);
     update payout.account_waits as w
     set looks = w.looks + 1,
         next_look_at = p_now + interval '5 seconds' * 2 ^ least(w.looks, 14)
     where w.payout_transfer_id = any (v_ids) and w.next_look_at is not null;
-    return coalesce(cardinality(v_due_ids), 0);
 end
 $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
-    'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql e814bb5d1f61
+    'account their date.';
+-- frozen: procedures/sweep/mark_held_transfers.sql 6ec35f903e13
 create or replace function payout.mark_held_transfers(p_now timestamptz)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -11202,10 +11202,9 @@ as $$
 declare
     v_scopes text[] := payout.held_scopes();
     v_marked integer;
-    v_all_marked integer := 0;
 begin
     if v_scopes = '{}' then
-        return 0;
+        return;
     end if;
     for v_round in 1 .. 10 loop
         with due as materialized (
@@ -11254,15 +11253,13 @@ begin
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
-        v_all_marked := v_all_marked + v_marked;
         exit when v_marked < 250;
     end loop;
-    return v_all_marked;
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
-    'how many.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due '
+    'first.';
 -- frozen: procedures/sweep/open_keys.sql 6a5a540dae2e
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer
@@ -11343,16 +11340,15 @@ end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
     'Parks up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/plan_late_lookups.sql 760c744db40b
+-- frozen: procedures/sweep/plan_late_lookups.sql b274c07a062e
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_settings payout.engine_settings;
-    v_planned integer;
 begin
     select * into strict v_settings from payout.engine_settings;
     with late as (
@@ -11371,12 +11367,10 @@ begin
     set next_lookup_at = s.next_attempt_at + payout.forgotten_sends_last(v_settings)
     from late as l
     where s.payout_transfer_id = l.payout_transfer_id;
-    get diagnostics v_planned = row_count;
-    return v_planned;
 end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
-    'Plans the look-up of up to p_limit transfers; returns how many.';
+    'Plans the look-up of up to p_limit transfers.';
 -- frozen: procedures/sweep/probe_waits.sql d06b125fe1fd
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
@@ -11465,23 +11459,6 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/release_expired_holds.sql c30bb4a37876
-create or replace function payout.release_expired_holds(p_now timestamptz)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform payout.end_holds(array(
-        select h.hold_id
-        from payout.holds as h
-        where h.expires_at <= p_now and h.released_at is null
-        for update skip locked), 'engine', 'its time is over');
-end
-$$;
-comment on function payout.release_expired_holds(timestamptz) is
-    'Releases the holds that were placed until a time that has come.';
 -- frozen: procedures/sweep/reopen_failed.sql be8458671bde
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -11507,7 +11484,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 65cf33856338
+-- frozen: procedures/sweep/sweep.sql 38d1aa65a163
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -11531,10 +11508,9 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    perform payout.release_expired_holds(payout.clock());
+    perform payout.end_due_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
-    perform payout.end_waits(payout.clock());
     perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);

@@ -172,7 +172,7 @@ def test_a_round_lets_one_transfer_through_and_makes_one_request(engine: Engine)
 
 @mutant(
     "a wait that does not end when there are funds",
-    "end_waits",
+    "end_due_holds",
     "where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'",
     "where false",
 )
@@ -591,7 +591,7 @@ def test_a_change_of_account_beside_the_end_of_the_wait_of_the_former_one_waits(
             app.execute, "select payout_api.register_payee('seller_1', 'acct_c')"
         )
         wait_until_blocked(engine.db, app, by=change)
-        engine.db.execute("select payout.end_waits(payout.clock())")
+        engine.db.execute("select payout.end_due_holds(payout.clock())")
     change.result()
 
     assert waits(engine) == [("payee", "seller_1", "account_change", 0)]
