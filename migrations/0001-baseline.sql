@@ -6704,7 +6704,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql 002e66c835aa
+-- frozen: procedures/report/judge_outcome.sql 5e5c8df73d2b
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6766,7 +6766,6 @@ begin
         ) then 'already'
         else 'stale'
     end;
-    v_judgement.is_alarm := false;
     return v_judgement;
 end
 $$;
@@ -7160,7 +7159,7 @@ $$;
 comment on function payout.record_outcomes_apart(payout.outcome[]) is
     'Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy '
     'outcome_not_stored that keeps what was reported.';
--- frozen: procedures/report/record_unknown_transfers.sql 23575b680ca2
+-- frozen: procedures/report/record_unknown_transfers.sql 375c998a8622
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -7168,27 +7167,19 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+    select 'report_of_unknown_transfer', o.stripe_transfer_id,
+        jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
+        'This database does not know the transfer: was it restored or promoted? Look the '
+        'payout_ref up at Stripe before anything is sent.'
+    from unnest(p_outcomes) as o;
+    perform payout.notify_operators(
+        'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(array(
+                select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
     return query
-    with recorded as (
-        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
-        select 'report_of_unknown_transfer', o.stripe_transfer_id,
-            jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
-            'This database does not know the transfer: was it restored or promoted? Look the '
-            'payout_ref up at Stripe before anything is sent.'
-        from unnest(p_outcomes) as o
-        returning theirs
-    )
-    select
-        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
-        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
-    from recorded as r;
-
-    if found then
-        perform payout.notify_operators(
-            'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
-                'payout_transfer_ids', to_jsonb(array(
-                    select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
-    end if;
+    select o.payout_transfer_id, o.generation, o.attempt, 'alarm', null::text
+    from unnest(p_outcomes) as o;
 end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is

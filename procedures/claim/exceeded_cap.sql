@@ -3,7 +3,6 @@
 -- A transfer that is larger than a whole cap waits for a person: to raise the cap, or to release
 -- its wait, after which it passes. Days and hours are those of UTC, and no earlier than the newest
 -- that was counted.
--- Called by: within_caps.
 
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz

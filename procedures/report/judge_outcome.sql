@@ -66,7 +66,6 @@ begin
         ) then 'already'
         else 'stale'
     end;
-    v_judgement.is_alarm := false;
     return v_judgement;
 end
 $$;

@@ -1,6 +1,4 @@
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
---
--- Called by: record_outcomes_apart.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported

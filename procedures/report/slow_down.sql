@@ -3,7 +3,6 @@
 -- A refusal for the rate lowers the pace of all workers. A decline for lack of funds, or by an
 -- account that takes no transfers yet, lets the currency, or the payee, wait: the transfer that was
 -- declined, and all that were not sent yet.
--- Called by: report_outcomes, once the outcomes are stored.
 -- Locks: the waits; the pace of sends.
 
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
