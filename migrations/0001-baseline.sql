@@ -2650,7 +2650,7 @@ insert into payout.ledger_accounts (account, meaning) values
     ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 5edcb27b4b0a
+-- frozen: sql/data/situations.sql bbd6f70ddbfc
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2708,7 +2708,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('declined', 'operator',
         'Your payout could not be sent. Please check your payout account.',
         'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
-        'payee''s present account; settle_outside or cancel closes it.',
+        'payee''s present account; settle_outside or cancel closes it, some after a look.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
     ('keys_used_up', 'operator',
         'Your payout could not be sent. Please check your payout account.',
@@ -5919,7 +5919,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 94ae7e7a202b
+-- frozen: procedures/report/act_problem.sql 6ff646d6a9c1
 create or replace function payout.act_problem(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5948,13 +5948,10 @@ begin
     end if;
 
     return case v_signal
-        when 'park' then case
-            when v_state in ('retry_wait', 'unknown') then null
-            else format('it is %s and not being sent: hold keeps it from being sent', v_state)
-        end
-        when 'give_up' then case
-            when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
-        end
+        when 'park' then case when v_state not in ('retry_wait', 'unknown')
+            then format('it is %s and not being sent: hold keeps it from being sent', v_state) end
+        when 'give_up' then case when v_state <> 'parked'
+            then format('it is %s: only a parked one is given up', v_state) end
         when 'retry' then case
             when payout.progress_problem(p_state) is not null
                 then 'its row breaks a rule: correct it first (docs/restore.md)'
@@ -5988,6 +5985,8 @@ begin
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+            else 'it may be at Stripe: a look at its list has to find nothing first, after '
+                || date_trunc('second', payout.look_awaited_from(p_state)) || '; this call plans it'
         end
     end;
 end
@@ -5995,37 +5994,6 @@ $$;
 comment on function payout.act_problem(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'A sentence, or already; null: it can be done.';
--- frozen: procedures/report/answers_request.sql bae99c3155fc
-create or replace function payout.answers_request(
-    p_outcome payout.outcome,
-    p_transfer payout.payout_transfers,
-    p_destinations text[],
-    p_settings payout.engine_settings
-)
-returns boolean
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return coalesce(
-        p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id is not null
-        and p_outcome.amount_minor = p_transfer.amount_minor
-        and p_outcome.currency = p_transfer.currency
-        and p_outcome.destination = any (p_destinations)
-        and p_outcome.payout_ref = p_transfer.payout_ref
-        and p_outcome.payout_engine = p_settings.installation_id
-        and p_outcome.is_livemode is not null
-        and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
-        false);
-end
-$$;
-comment on function payout.answers_request(
-    payout.outcome, payout.payout_transfers, text[], payout.engine_settings
-) is
-    'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
-    'for, and the destination is one of those given.';
 -- frozen: procedures/report/counted_keys.sql 09a7955de38a
 create or replace function payout.counted_keys(p_state payout.transfer_states)
 returns integer
@@ -6042,51 +6010,55 @@ as $$
 $$;
 comment on function payout.counted_keys(payout.transfer_states) is
     'Keys of a transfer so far, those left out that were declined for lack of funds.';
--- frozen: procedures/report/end_of_key.sql 0092fe33eeda
+-- frozen: procedures/report/end_of_key.sql b30f4f97aac9
 create or replace function payout.end_of_key(p_state payout.transfer_states)
-returns bigint
+returns payout.transfer_observations
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select max(o.observation_id)
+    select o
     from payout.transfer_observations as o
     where o.payout_transfer_id = p_state.payout_transfer_id
         and o.generation = p_state.generation
-        and o.signal in ('response', 'give_up')
+        and o.signal in ('response', 'give_up', 'looked_up')
         and o.verdict = 'ok'
         and o.moved_to = 'failed'
+    order by o.observation_id desc
+    limit 1
 $$;
 comment on function payout.end_of_key(payout.transfer_states) is
-    'Id of the accepted decline, or of the act; null: there is none.';
--- frozen: procedures/report/evidence_for_new_key.sql 214a818575eb
+    'The accepted decline, act or proof; null: there is none.';
+-- frozen: procedures/report/evidence_for_new_key.sql a83294a6a31e
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
-        (select array[d.observation_id, max(o.observation_id)]
-            from payout.transfer_observations as d
-            join payout.transfer_observations as o
-                on o.payout_transfer_id = d.payout_transfer_id
+    select case
+        when d.signal = 'looked_up' then array_remove(
+            array[(d.facts ->> 'first_absence_id')::bigint, d.observation_id], null)
+        else (
+            select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as o
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+            where o.payout_transfer_id = d.payout_transfer_id
                 and o.generation = d.generation
                 and o.signal = 'looked_up'
                 and o.verdict = 'ok'
                 and o.facts ->> 'found' = '0'
-            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
                 and r.begun_at >= case
-                    when d.signal = 'give_up' then greatest(
-                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                     when payout.is_saved(
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
                         then d.observed_at
-                    else payout.absence_counts_from(d.payout_transfer_id)
+                    else greatest(
+                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                 end
-            where d.observation_id = payout.end_of_key(p_state)
-            group by d.observation_id),
-        payout.proof_of_absence(p_state))
+            having count(*) > 0
+        )
+    end
+    from payout.end_of_key(p_state) as d
 $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '
@@ -6483,7 +6455,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql d8f31bad406f
+-- frozen: procedures/report/judge_outcome.sql 5e5c8df73d2b
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6508,10 +6480,17 @@ begin
         return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
-    -- Serials are handed out again after a promotion, keys and tokens are not.
+    -- Serials are handed out again after a promotion, keys and tokens are not. Any login of
+    -- payout_worker may report: only the one that claimed was told the token.
     if p_outcome.idempotency_key is distinct from
         p_transfer.payout_ref || ':' || p_outcome.generation
-        or not payout.knows_claim_token(p_outcome) then
+        or not exists (
+            select from payout.transfer_attempts as a
+            where a.payout_transfer_id = p_outcome.payout_transfer_id
+                and a.generation = p_outcome.generation
+                and a.attempt = p_outcome.attempt
+                and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
+        ) then
         v_judgement.verdict := 'alarm';
         v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
@@ -6538,7 +6517,6 @@ begin
         ) then 'already'
         else 'stale'
     end;
-    v_judgement.is_alarm := false;
     return v_judgement;
 end
 $$;
@@ -6546,7 +6524,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql 7b133c7d3749
+-- frozen: procedures/report/judge_success.sql a409c32cd379
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6563,8 +6541,17 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer, p_destinations, p_settings)
-            then 'answer_contradicts_request'
+        when not coalesce(
+            p_outcome.object = 'transfer'
+            and p_outcome.stripe_transfer_id is not null
+            and p_outcome.amount_minor = p_transfer.amount_minor
+            and p_outcome.currency = p_transfer.currency
+            and p_outcome.destination = any (p_destinations)
+            and p_outcome.payout_ref = p_transfer.payout_ref
+            and p_outcome.payout_engine = p_settings.installation_id
+            and p_outcome.is_livemode is not null
+            and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
+            false) then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
@@ -6605,23 +6592,25 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
--- frozen: procedures/report/knows_claim_token.sql a4a24ae77955
-create or replace function payout.knows_claim_token(p_outcome payout.outcome)
-returns boolean
+-- frozen: procedures/report/look_awaited_from.sql 7fa4e2c57531
+create or replace function payout.look_awaited_from(p_state payout.transfer_states)
+returns timestamptz
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
-        select from payout.transfer_attempts as a
-        where a.payout_transfer_id = p_outcome.payout_transfer_id
-            and a.generation = p_outcome.generation
-            and a.attempt = p_outcome.attempt
-            and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
-    )
+    select greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))
+    where p_state.state = 'failed'
+        and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
+        and payout.evidence_for_new_key(p_state) is null
+        and not exists (
+            select from payout.end_of_key(p_state) as d
+            where payout.is_saved(
+                (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
+        )
 $$;
-comment on function payout.knows_claim_token(payout.outcome) is
-    'True when the token of the report is that of the attempt that it names.';
+comment on function payout.look_awaited_from(payout.transfer_states) is
+    'The time, now or later; null: the transfer has not failed, or no look is awaited.';
 -- frozen: procedures/report/match_error_rule.sql 1405bc596046
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
@@ -6702,26 +6691,6 @@ $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
--- frozen: procedures/report/proof_of_absence.sql 9e179aca7625
-create or replace function payout.proof_of_absence(p_state payout.transfer_states)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when o.facts ? 'first_absence_id'
-            then array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
-        else array[o.observation_id]
-    end
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = p_state.payout_transfer_id
-        and o.generation = p_state.generation
-        and o.signal = 'looked_up'
-        and o.moved_to = 'failed'
-$$;
-comment on function payout.proof_of_absence(payout.transfer_states) is
-    'Ids of the observations, in order; null: it was not proved absent.';
 -- frozen: procedures/report/read_outcome.sql e28bf185b181
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
@@ -6823,15 +6792,9 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 49439ec5fa7a
+-- frozen: procedures/report/record_outcomes.sql 00ccd1fe384a
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -6947,41 +6910,27 @@ $$;
 comment on function payout.record_outcomes_apart(payout.outcome[]) is
     'Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy '
     'outcome_not_stored that keeps what was reported.';
--- frozen: procedures/report/record_unknown_transfers.sql 465ecf1c1670
+-- frozen: procedures/report/record_unknown_transfers.sql 375c998a8622
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+    select 'report_of_unknown_transfer', o.stripe_transfer_id,
+        jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
+        'This database does not know the transfer: was it restored or promoted? Look the '
+        'payout_ref up at Stripe before anything is sent.'
+    from unnest(p_outcomes) as o;
+    perform payout.notify_operators(
+        'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(array(
+                select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
     return query
-    with recorded as (
-        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
-        select 'report_of_unknown_transfer', o.stripe_transfer_id,
-            jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
-            'This database does not know the transfer: was it restored or promoted? Look the '
-            'payout_ref up at Stripe before anything is sent.'
-        from unnest(p_outcomes) as o
-        returning theirs
-    )
-    select
-        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
-        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
-    from recorded as r;
-
-    if found then
-        perform payout.notify_operators(
-            'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
-                'payout_transfer_ids', to_jsonb(array(
-                    select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
-    end if;
+    select o.payout_transfer_id, o.generation, o.attempt, 'alarm', null::text
+    from unnest(p_outcomes) as o;
 end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
@@ -7030,15 +6979,9 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 64d28423345a
+-- frozen: procedures/report/report_outcomes.sql 2c7867e26097
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 security definer
@@ -7049,8 +6992,56 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+    v_turns bigint[];
+    v_known_ids bigint[];
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
 begin
-    return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes_apart(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+    end loop;
+
+    if exists (
+        select from unnest(v_outcomes) as o where o.http_status between 400 and 499
+    ) then
+        begin
+            perform payout.slow_down(v_known_ids);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- What Stripe answered is kept; the next decline begins the wait.
+                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
+        end;
+    end if;
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
+        return query
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
+    end if;
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
@@ -7058,7 +7049,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/slow_down.sql 61335d390ad5
+-- frozen: procedures/report/slow_down.sql a00f1233d8d9
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7071,30 +7062,31 @@ declare
 begin
     -- The last row, of no wait, is that of refusals for the rate.
     for v_refusal in
-        select r.awaits,
-            case r.awaits when 'funds' then t.currency when 'account' then t.payee_id::text end
-                as subject,
-            min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+        select w.awaits, w.subject, min(r.reason) as reason, max(a.claimed_at) as claimed_at,
             array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        from payout.payout_transfers as t
         cross join lateral (
             select n.*
             from payout.transfer_observations as n
-            where n.payout_transfer_id = i.payout_transfer_id
+            where n.payout_transfer_id = t.payout_transfer_id
             order by n.observation_id desc
             limit 1
         ) as o
         join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
             and a.attempt = o.attempt
-        where o.verdict = 'ok'
-            and (r.awaits is not null and o.moved_to = 'failed'
-                -- A limit of one object at Stripe is not one of the fleet.
-                or r.reason = 'rate_limited'
-                    and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific')
-        group by 1, 2
-        order by 1, 2
+        cross join lateral (
+            select r.awaits,
+                case r.awaits when 'funds' then t.currency when 'account' then t.payee_id end
+        ) as w (awaits, subject)
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and o.verdict = 'ok'
+            -- A limit of one object at Stripe is not one of the fleet.
+            and case when r.awaits is not null then o.moved_to = 'failed'
+                else r.reason = 'rate_limited' and o.facts ->> 'rate_limited_reason'
+                    is distinct from 'resource-specific' end
+        group by w.awaits, w.subject
+        order by w.awaits nulls last, w.subject
     loop
         if v_refusal.awaits is null then
             perform payout.lower_pace('sends', v_refusal.claimed_at);
@@ -7119,66 +7111,6 @@ end
 $$;
 comment on function payout.slow_down(bigint[]) is
     'Begins the waits, and lowers the pace, that the newest outcomes of these transfers call for.';
--- frozen: procedures/report/take_outcomes.sql f878f3961e0f
-create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
-returns setof payout.reported
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_turns bigint[];
-    v_known_ids bigint[];
-begin
-    v_known_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select o.payout_transfer_id from unnest(p_outcomes) as o))
-        order by s.payout_transfer_id
-        for update);
-
-    -- Two outcomes of one transfer are judged one after the other.
-    v_turns := array(
-        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
-        from unnest(p_outcomes) with ordinality as o
-        order by o.ordinality);
-
-    for v_turn in 1 .. (
-        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
-    ) loop
-        return query
-        select * from payout.record_outcomes_apart(array(
-            select p_outcomes[i]
-            from generate_subscripts(p_outcomes, 1) as i
-            where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
-    end loop;
-
-    if exists (
-        select from unnest(p_outcomes) as o where o.http_status between 400 and 499
-    ) then
-        begin
-            perform payout.slow_down(v_known_ids);
-        exception
-            when integrity_constraint_violation or data_exception
-                or sqlstate 'SP103' or sqlstate 'SP201' then
-                -- What Stripe answered is kept; the next decline begins the wait.
-                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
-        end;
-    end if;
-    if exists (
-        select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
-    ) then
-        return query
-        select * from payout.record_unknown_transfers(array(
-            select p_outcomes[i]
-            from generate_subscripts(p_outcomes, 1) as i
-            where (p_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
-    end if;
-end
-$$;
-comment on function payout.take_outcomes(payout.outcome[]) is
-    'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
 -- frozen: procedures/report/was_seen_at_stripe.sql 906a828570d9
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
@@ -8949,7 +8881,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql 1fc20409b2b9
+-- frozen: procedures/claim/claim_transfers.sql 9b8c940d4ab2
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -8958,18 +8890,7 @@ create or replace function payout_api.claim_transfers(
     p_is_livemode boolean default null,
     p_stripe_now timestamptz default null
 )
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    idempotency_key text,
-    claim_token text,
-    request jsonb,
-    lease_seconds double precision,
-    deadline_seconds double precision,
-    send_in_seconds double precision,
-    due_for_seconds double precision
-)
+returns setof payout.claim
 language plpgsql
 volatile
 security definer
@@ -9054,40 +8975,7 @@ revoke execute on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/count_use.sql 51fa303c64a3
-create or replace function payout.count_use(
-    p_transfer payout.payout_transfers, p_now timestamptz
-)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into payout.cap_uses (scope, subject, currency, begun_at, amount_minor, transfers)
-    select c.scope, case c.scope when 'payee' then p_transfer.payee_id::text else '' end,
-        c.currency,
-        date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
-        p_transfer.amount_minor, 1
-    from payout.caps as c
-    where c.currency = p_transfer.currency
-        and c.scope <> 'transfer'
-        and exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = p_transfer.payout_transfer_id
-                and s.window_begins_at is null
-        )
-    on conflict (scope, currency, subject) do update
-    set begun_at = excluded.begun_at,
-        amount_minor = excluded.amount_minor
-            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.amount_minor else 0 end,
-        transfers = 1
-            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.transfers else 0 end;
-end
-$$;
-comment on function payout.count_use(payout.payout_transfers, timestamptz) is
-    'Adds a transfer to cap_uses, if its present key was not used before.';
--- frozen: procedures/claim/exceeded_cap.sql 0c2701655c8d
+-- frozen: procedures/claim/exceeded_cap.sql 7711885199e1
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
 )
@@ -9110,25 +8998,22 @@ as $$
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
         c.scope = 'engine' or not w.passes_later
     from payout.caps as c
+    left join payout.cap_uses as u on u.scope = c.scope
+        and u.currency = c.currency
+        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
     cross join lateral (
-        select date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+        select greatest(u.begun_at,
+                date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC')),
             c.scope <> 'transfer'
                 and p_transfer.amount_minor <= coalesce(
                     c.largest_amount_minor, p_transfer.amount_minor)
                 and coalesce(c.largest_count, 1) > 0
     ) as w (begun_at, passes_later)
-    left join payout.cap_uses as u on u.scope = c.scope
-        and u.currency = c.currency
-        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
-        and u.begun_at = w.begun_at
     where c.currency = p_transfer.currency
-        and (p_transfer.amount_minor + coalesce(u.amount_minor, 0) > c.largest_amount_minor
-            or 1 + coalesce(u.transfers, 0) > c.largest_count)
-        and not exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = p_transfer.payout_transfer_id
-                and s.window_begins_at is not null
-        )
+        and (
+            p_transfer.amount_minor + case when u.begun_at = w.begun_at then u.amount_minor else 0
+                end > c.largest_amount_minor
+            or 1 + case when u.begun_at = w.begun_at then u.transfers else 0 end > c.largest_count)
         and not exists (
             select from payout.holds as h
             where h.scope = 'transfer'
@@ -9379,7 +9264,7 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
--- frozen: procedures/claim/within_caps.sql e4df5fe76f59
+-- frozen: procedures/claim/within_caps.sql 39776b7c95ce
 create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
 returns bigint[]
 language plpgsql
@@ -9387,7 +9272,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_transfer payout.payout_transfers;
+    v_due record;
     v_cap record;
     v_allowed_ids bigint[] := '{}'::bigint[];
 begin
@@ -9395,23 +9280,38 @@ begin
         return p_payout_transfer_ids;
     end if;
 
-    for v_transfer in
-        select t.*
+    for v_due in
+        select t as transfer, t.*, s.window_begins_at is not null as was_counted
         from unnest(p_payout_transfer_ids) with ordinality as i (payout_transfer_id, place)
         join payout.payout_transfers as t on t.payout_transfer_id = i.payout_transfer_id
+        join payout.transfer_states as s on s.payout_transfer_id = i.payout_transfer_id
         order by i.place
     loop
-        select * into v_cap from payout.exceeded_cap(v_transfer, p_now);
-        if not found then
-            perform payout.count_use(v_transfer, p_now);
-            v_allowed_ids := v_allowed_ids || v_transfer.payout_transfer_id;
+        select * into v_cap
+        from payout.exceeded_cap(v_due.transfer, p_now)
+        where not v_due.was_counted;
+        if found then
+            update payout.transfer_states as s
+            set hold_id = payout.begin_wait(
+                v_cap.hold_scope, v_cap.subject, v_cap.reason, 'cap', v_cap.goes_on_at,
+                v_cap.notifies)
+            where s.payout_transfer_id = v_due.payout_transfer_id;
             continue;
         end if;
-        update payout.transfer_states as s
-        set hold_id = payout.begin_wait(
-            v_cap.hold_scope, v_cap.subject, v_cap.reason, 'cap', v_cap.goes_on_at,
-            v_cap.notifies)
-        where s.payout_transfer_id = v_transfer.payout_transfer_id;
+        v_allowed_ids := v_allowed_ids || v_due.payout_transfer_id;
+        insert into payout.cap_uses as u (
+            scope, subject, currency, begun_at, amount_minor, transfers)
+        select c.scope, case c.scope when 'payee' then v_due.payee_id::text else '' end,
+            c.currency,
+            date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+            v_due.amount_minor, 1
+        from payout.caps as c
+        where c.currency = v_due.currency and c.scope <> 'transfer' and not v_due.was_counted
+        on conflict (scope, currency, subject) do update
+        set begun_at = greatest(u.begun_at, excluded.begun_at),
+            amount_minor = excluded.amount_minor
+                + case when u.begun_at >= excluded.begun_at then u.amount_minor else 0 end,
+            transfers = 1 + case when u.begun_at >= excluded.begun_at then u.transfers else 0 end;
     end loop;
     return v_allowed_ids;
 end
@@ -10722,6 +10622,38 @@ comment on function payout_api.verify_seals(bigint, bigint, text) is
     'all is as it was sealed.';
 grant execute on function payout_api.verify_seals(bigint, bigint, text)
     to payout_operator, payout_auditor;
+-- frozen: procedures/sweep/end_due_holds.sql 4c8cad9020d2
+create or replace function payout.end_due_holds(p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        where h.released_at is null
+            and (h.expires_at <= p_now
+                or h.awaits in ('cap', 'account_change') and h.goes_on_at <= p_now)
+        order by h.hold_id
+        for update skip locked), 'engine', 'its time is over');
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        where h.released_at is null
+            and h.awaits in ('funds', 'account')
+            and exists (
+                select from payout.transfer_states as s
+                where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
+            )
+        order by h.hold_id
+        for update skip locked), 'engine', 'its transfer was paid');
+end
+$$;
+comment on function payout.end_due_holds(timestamptz) is
+    'Releases the holds that were placed until a time that has come, and the waits whose transfer '
+    'was paid.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -10793,9 +10725,9 @@ comment on function payout_api.heartbeat(text, text) is
     'whether it is on hold; refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
--- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
+-- frozen: procedures/sweep/judge_listed_transfers.sql a445a36928e6
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -10804,7 +10736,7 @@ declare
     v_ids bigint[];
 begin
     if not exists (select from payout.listed_transfers) then
-        return 0;
+        return;
     end if;
     v_ids := array(
         select s.payout_transfer_id
@@ -10823,12 +10755,10 @@ begin
         from payout.payout_transfers as t
         join payout.listed_transfers as l on l.payout_ref = t.payout_ref
         where t.payout_transfer_id = any (v_ids)));
-    return cardinality(v_ids);
 end
 $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
-    'Judges up to p_limit transfers, which are then paid or parked; returns '
-    'how many.';
+    'Judges up to p_limit transfers, which are then paid or parked.';
 -- frozen: procedures/sweep/let_through.sql c1be5d9e2118
 create or replace function payout.let_through(p_hold payout.holds, p_now timestamptz)
 returns bigint
@@ -10868,9 +10798,9 @@ as $$
 $$;
 comment on function payout.let_through(payout.holds, timestamptz) is
     'Returns the transfer; null: each is locked or on another hold.';
--- frozen: procedures/sweep/look_for_accounts.sql 020b1a35e1a8
+-- frozen: procedures/sweep/look_for_accounts.sql 2ff9df219744
 create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -10883,25 +10813,23 @@ declare
         order by w.next_look_at
         limit p_limit
         for update skip locked);
-    v_due_ids bigint[];
 begin
     if v_ids = '{}' then
-        return 0;
+        return;
     end if;
-    v_due_ids := payout.date_waiting_transfers(v_ids);
+    perform payout.date_waiting_transfers(v_ids);
     update payout.account_waits as w
     set looks = w.looks + 1,
         next_look_at = p_now + interval '5 seconds' * 2 ^ least(w.looks, 14)
     where w.payout_transfer_id = any (v_ids) and w.next_look_at is not null;
-    return coalesce(cardinality(v_due_ids), 0);
 end
 $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
-    'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql e814bb5d1f61
+    'account their date.';
+-- frozen: procedures/sweep/mark_held_transfers.sql 6ec35f903e13
 create or replace function payout.mark_held_transfers(p_now timestamptz)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -10909,10 +10837,9 @@ as $$
 declare
     v_scopes text[] := payout.held_scopes();
     v_marked integer;
-    v_all_marked integer := 0;
 begin
     if v_scopes = '{}' then
-        return 0;
+        return;
     end if;
     for v_round in 1 .. 10 loop
         with due as materialized (
@@ -10961,15 +10888,13 @@ begin
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
-        v_all_marked := v_all_marked + v_marked;
         exit when v_marked < 250;
     end loop;
-    return v_all_marked;
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
-    'how many.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due '
+    'first.';
 -- frozen: procedures/sweep/open_keys.sql 6a5a540dae2e
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer
@@ -11050,16 +10975,15 @@ end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
     'Parks up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/plan_late_lookups.sql 760c744db40b
+-- frozen: procedures/sweep/plan_late_lookups.sql b274c07a062e
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_settings payout.engine_settings;
-    v_planned integer;
 begin
     select * into strict v_settings from payout.engine_settings;
     with late as (
@@ -11078,13 +11002,11 @@ begin
     set next_lookup_at = s.next_attempt_at + payout.forgotten_sends_last(v_settings)
     from late as l
     where s.payout_transfer_id = l.payout_transfer_id;
-    get diagnostics v_planned = row_count;
-    return v_planned;
 end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
-    'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/probe_waits.sql 9b9218cbb640
+    'Plans the look-up of up to p_limit transfers.';
+-- frozen: procedures/sweep/probe_waits.sql d06b125fe1fd
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
 language plpgsql
@@ -11095,14 +11017,6 @@ declare
     v_hold payout.holds;
     v_probe_id bigint;
 begin
-    perform payout.end_holds(array(
-        select h.hold_id
-        from payout.holds as h
-        join payout.transfer_states as s on s.payout_transfer_id = h.probe_transfer_id
-        where h.released_at is null and s.state = 'paid'
-        order by h.hold_id
-        for update of h skip locked), 'engine', 'it waits no longer');
-
     for v_hold in
         select *
         from payout.holds as h
@@ -11141,8 +11055,7 @@ begin
 end
 $$;
 comment on function payout.probe_waits(timestamptz) is
-    'Ends such waits whose transfer was paid, lets one transfer of each other through, and sets '
-    'the time of its next round.';
+    'Lets one transfer of each such wait through, and sets the time of its next round.';
 -- frozen: procedures/sweep/record_expiries.sql 286912fc37e2
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -11181,26 +11094,6 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/release_expired_holds.sql 19f28dcb0a2d
-create or replace function payout.release_expired_holds(p_now timestamptz)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform payout.end_holds(array(
-        select h.hold_id
-        from payout.holds as h
-        where h.released_at is null
-            and (h.expires_at <= p_now
-                or h.awaits in ('cap', 'account_change') and h.goes_on_at <= p_now)
-        order by h.hold_id
-        for update skip locked), 'engine', 'its time is over');
-end
-$$;
-comment on function payout.release_expired_holds(timestamptz) is
-    'Releases the holds that were placed, and the waits that go on, until a time that has come.';
 -- frozen: procedures/sweep/reopen_failed.sql be8458671bde
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -11226,7 +11119,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql eb128bbcc6d4
+-- frozen: procedures/sweep/sweep.sql 38d1aa65a163
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -11250,7 +11143,7 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    perform payout.release_expired_holds(payout.clock());
+    perform payout.end_due_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
     perform payout.probe_waits(payout.clock());
@@ -11272,7 +11165,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 7a370961fc12
+-- frozen: procedures/operate/act.sql c22f300cc042
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11303,6 +11196,8 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_details) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
+    perform payout.plan_awaited_looks(v_acts)
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
@@ -11320,13 +11215,11 @@ begin
             where s.payout_transfer_id = any (v_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    if p_verb = 'retry' then
-        perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
-        -- A look decides about these: at once.
-        update payout.transfer_states as s
-        set next_lookup_at = payout.clock()
-        where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
-    end if;
+    perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason) where p_verb = 'retry';
+    -- A look decides about these: at once.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
 
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
@@ -13624,6 +13517,24 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
+-- frozen: procedures/operate/plan_awaited_looks.sql 9e7048ea0de5
+create or replace function payout.plan_awaited_looks(p_acts payout.act_result[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    update payout.transfer_states as s
+    set next_lookup_at = payout.look_awaited_from(s)
+    from unnest(p_acts) as a
+    where s.payout_transfer_id = a.payout_transfer_id
+        and a.result = 'refused'
+        and s.next_lookup_at is null
+        and payout.progress_problem(s) is null
+        and payout.look_awaited_from(s) is not null
+$$;
+comment on function payout.plan_awaited_looks(payout.act_result[]) is
+    'Plans a look, for the time from which it counts, where none is planned.';
 -- frozen: procedures/operate/previewed_acts.sql b1bd0e3a7227
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb

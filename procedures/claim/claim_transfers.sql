@@ -17,18 +17,7 @@ create or replace function payout_api.claim_transfers(
     p_is_livemode boolean default null,
     p_stripe_now timestamptz default null
 )
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    idempotency_key text,
-    claim_token text,
-    request jsonb,
-    lease_seconds double precision,
-    deadline_seconds double precision,
-    send_in_seconds double precision,
-    due_for_seconds double precision
-)
+returns setof payout.claim
 language plpgsql
 volatile
 security definer

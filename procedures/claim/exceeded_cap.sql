@@ -1,9 +1,8 @@
 -- exceeded_cap: the cap that stops a transfer, and until when.
 --
 -- A transfer that is larger than a whole cap waits for a person: to raise the cap, or to release
--- its wait, after which it passes. Days and hours are those of UTC. A key that was used is not
--- counted again.
--- Called by: within_caps.
+-- its wait, after which it passes. Days and hours are those of UTC, and no earlier than the newest
+-- that was counted.
 
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
@@ -27,25 +26,22 @@ as $$
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
         c.scope = 'engine' or not w.passes_later
     from payout.caps as c
+    left join payout.cap_uses as u on u.scope = c.scope
+        and u.currency = c.currency
+        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
     cross join lateral (
-        select date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+        select greatest(u.begun_at,
+                date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC')),
             c.scope <> 'transfer'
                 and p_transfer.amount_minor <= coalesce(
                     c.largest_amount_minor, p_transfer.amount_minor)
                 and coalesce(c.largest_count, 1) > 0
     ) as w (begun_at, passes_later)
-    left join payout.cap_uses as u on u.scope = c.scope
-        and u.currency = c.currency
-        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
-        and u.begun_at = w.begun_at
     where c.currency = p_transfer.currency
-        and (p_transfer.amount_minor + coalesce(u.amount_minor, 0) > c.largest_amount_minor
-            or 1 + coalesce(u.transfers, 0) > c.largest_count)
-        and not exists (
-            select from payout.transfer_states as s
-            where s.payout_transfer_id = p_transfer.payout_transfer_id
-                and s.window_begins_at is not null
-        )
+        and (
+            p_transfer.amount_minor + case when u.begun_at = w.begun_at then u.amount_minor else 0
+                end > c.largest_amount_minor
+            or 1 + case when u.begun_at = w.begun_at then u.transfers else 0 end > c.largest_count)
         and not exists (
             select from payout.holds as h
             where h.scope = 'transfer'

@@ -4,7 +4,6 @@
 -- payee without one is not paid: the row is refused (23502), and the claim sets it aside.
 -- An account that was changed since the claim chose its transfers is not paid before its wait: this
 -- statement alone reads the account, so it looks for the wait as of the same moment.
--- Called by: open_attempts; claim_transfers holds the locks of the transfers.
 
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void

@@ -37,6 +37,8 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_details) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
+    perform payout.plan_awaited_looks(v_acts)
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
@@ -54,13 +56,11 @@ begin
             where s.payout_transfer_id = any (v_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    if p_verb = 'retry' then
-        perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
-        -- A look decides about these: at once.
-        update payout.transfer_states as s
-        set next_lookup_at = payout.clock()
-        where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
-    end if;
+    perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason) where p_verb = 'retry';
+    -- A look decides about these: at once.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
 
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,

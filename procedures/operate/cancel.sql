@@ -1,7 +1,8 @@
 -- cancel: withdraw transfers that are not owed after all.
 --
 -- Called by: operator. Only a transfer that is surely not at Stripe: scheduled and not claimed, or
--- failed, in a database that was compared lately. The books move the amount back to
+-- failed, and looked for unless Stripe saved its decline, in a database that was compared lately.
+-- One that is refused for want of that look has it planned. The books move the amount back to
 -- settlement_funds.
 -- Safe to repeat. Raises: SP310, SP314 (selected_transfers); SP314 no reason.
 

@@ -28,13 +28,10 @@ begin
     end if;
 
     return case v_signal
-        when 'park' then case
-            when v_state in ('retry_wait', 'unknown') then null
-            else format('it is %s and not being sent: hold keeps it from being sent', v_state)
-        end
-        when 'give_up' then case
-            when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
-        end
+        when 'park' then case when v_state not in ('retry_wait', 'unknown')
+            then format('it is %s and not being sent: hold keeps it from being sent', v_state) end
+        when 'give_up' then case when v_state <> 'parked'
+            then format('it is %s: only a parked one is given up', v_state) end
         when 'retry' then case
             when payout.progress_problem(p_state) is not null
                 then 'its row breaks a rule: correct it first (docs/restore.md)'
@@ -68,6 +65,8 @@ begin
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+            else 'it may be at Stripe: a look at its list has to find nothing first, after '
+                || date_trunc('second', payout.look_awaited_from(p_state)) || '; this call plans it'
         end
     end;
 end

@@ -2,8 +2,9 @@
 --
 -- A decline may have been a copy of another answer, though it names our key. So a look at Stripe's
 -- list that began after it must have found nothing of ours: after one that Stripe saved, any look;
--- after another, and after two people gave the key up, one that counts for a proof of absence. Such
--- a proof is a look itself.
+-- after another, and after two people gave the key up, one that counts for a proof of absence. If
+-- Stripe may execute an earlier key later, none ever counts: two people gave that key up. A proof
+-- of absence is two looks itself, or one of a transfer that never left.
 
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
@@ -11,27 +12,29 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
-        (select array[d.observation_id, max(o.observation_id)]
-            from payout.transfer_observations as d
-            join payout.transfer_observations as o
-                on o.payout_transfer_id = d.payout_transfer_id
+    select case
+        when d.signal = 'looked_up' then array_remove(
+            array[(d.facts ->> 'first_absence_id')::bigint, d.observation_id], null)
+        else (
+            select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as o
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+            where o.payout_transfer_id = d.payout_transfer_id
                 and o.generation = d.generation
                 and o.signal = 'looked_up'
                 and o.verdict = 'ok'
                 and o.facts ->> 'found' = '0'
-            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
                 and r.begun_at >= case
-                    when d.signal = 'give_up' then greatest(
-                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                     when payout.is_saved(
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
                         then d.observed_at
-                    else payout.absence_counts_from(d.payout_transfer_id)
+                    else greatest(
+                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
                 end
-            where d.observation_id = payout.end_of_key(p_state)
-            group by d.observation_id),
-        payout.proof_of_absence(p_state))
+            having count(*) > 0
+        )
+    end
+    from payout.end_of_key(p_state) as d
 $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '

@@ -1,9 +1,10 @@
 -- judge_act: judge an act of an operator by its transfer, as it stands now.
 --
 -- Called by: judge_outcome, and act for a preview. Nothing is cancelled, or settled outside, that
--- may be at Stripe: scheduled and not claimed under its key, or failed. A retry moves a later date
--- to now and leaves one that has come: a late first send waits for a look (plan_late_lookups). It
--- opens no key: the sweep does, on the evidence that each new key needs.
+-- may be at Stripe: scheduled and not claimed under its key, or failed and no look is awaited
+-- (look_awaited_from). A retry moves a later date to now and leaves one that has come: a late
+-- first send waits for a look (plan_late_lookups). It opens no key: the sweep does, on the evidence
+-- that each new key needs.
 
 create or replace function payout.judge_act(
     p_outcome payout.outcome,

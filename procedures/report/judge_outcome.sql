@@ -29,10 +29,17 @@ begin
         return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
-    -- Serials are handed out again after a promotion, keys and tokens are not.
+    -- Serials are handed out again after a promotion, keys and tokens are not. Any login of
+    -- payout_worker may report: only the one that claimed was told the token.
     if p_outcome.idempotency_key is distinct from
         p_transfer.payout_ref || ':' || p_outcome.generation
-        or not payout.knows_claim_token(p_outcome) then
+        or not exists (
+            select from payout.transfer_attempts as a
+            where a.payout_transfer_id = p_outcome.payout_transfer_id
+                and a.generation = p_outcome.generation
+                and a.attempt = p_outcome.attempt
+                and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
+        ) then
         v_judgement.verdict := 'alarm';
         v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
@@ -59,7 +66,6 @@ begin
         ) then 'already'
         else 'stale'
     end;
-    v_judgement.is_alarm := false;
     return v_judgement;
 end
 $$;

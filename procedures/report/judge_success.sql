@@ -1,7 +1,8 @@
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
--- It counts when it is the transfer that was asked for, under the current key, whichever attempt
--- made it. Everything else is an alarm: it is stored, operators are notified, and nothing more
+-- It counts when it is the very transfer that was asked for (its payout_ref is made with the
+-- installation's id, and names settlement and payee), under the current key, whichever attempt made
+-- it. Everything else is an alarm: it is stored, operators are notified, and nothing more
 -- is sent for this transfer meanwhile.
 
 create or replace function payout.judge_success(
@@ -20,8 +21,17 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer, p_destinations, p_settings)
-            then 'answer_contradicts_request'
+        when not coalesce(
+            p_outcome.object = 'transfer'
+            and p_outcome.stripe_transfer_id is not null
+            and p_outcome.amount_minor = p_transfer.amount_minor
+            and p_outcome.currency = p_transfer.currency
+            and p_outcome.destination = any (p_destinations)
+            and p_outcome.payout_ref = p_transfer.payout_ref
+            and p_outcome.payout_engine = p_settings.installation_id
+            and p_outcome.is_livemode is not null
+            and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
+            false) then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation

@@ -1,15 +1,7 @@
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
---
--- Called by: record_outcomes_apart.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- record_outcomes_apart: record outcomes, and set aside the transfers for which that fails.
 --
--- Called by: take_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
+-- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
 -- progress rows. The usual way is one statement for all. If it raises, both halves are tried by
 -- themselves, and so on, down to the one outcome that contradicts the facts of its transfer.
 -- A report of a worker is a fact and is not lost: it may be the only trace of a payment.

@@ -4,39 +4,25 @@
 -- Stripe's answer is a fact all the same: it is kept, and operators are notified.
 
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+    select 'report_of_unknown_transfer', o.stripe_transfer_id,
+        jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
+        'This database does not know the transfer: was it restored or promoted? Look the '
+        'payout_ref up at Stripe before anything is sent.'
+    from unnest(p_outcomes) as o;
+    perform payout.notify_operators(
+        'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(array(
+                select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
     return query
-    with recorded as (
-        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
-        select 'report_of_unknown_transfer', o.stripe_transfer_id,
-            jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
-            'This database does not know the transfer: was it restored or promoted? Look the '
-            'payout_ref up at Stripe before anything is sent.'
-        from unnest(p_outcomes) as o
-        returning theirs
-    )
-    select
-        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
-        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
-    from recorded as r;
-
-    if found then
-        perform payout.notify_operators(
-            'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
-                'payout_transfer_ids', to_jsonb(array(
-                    select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
-    end if;
+    select o.payout_transfer_id, o.generation, o.attempt, 'alarm', null::text
+    from unnest(p_outcomes) as o;
 end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is

@@ -3,17 +3,11 @@
 -- Called by: worker. One call serves many transfers.
 -- Safe to repeat: a report that was taken before answers `already`. An outcome that cannot be
 -- stored with its transfer is kept in a discrepancy, and the others are taken.
--- Locks: the transfers' progress rows, in id order.
+-- Locks: the transfers' progress rows, in id order; then as slow_down says.
 -- Raises: SP312 malformed outcomes; then nothing of the call is taken.
 
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
-returns table (
-    payout_transfer_id bigint,
-    generation integer,
-    attempt integer,
-    verdict text,
-    state text
-)
+returns setof payout.reported
 language plpgsql
 volatile
 security definer
@@ -24,8 +18,56 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+    v_turns bigint[];
+    v_known_ids bigint[];
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
 begin
-    return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes_apart(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+    end loop;
+
+    if exists (
+        select from unnest(v_outcomes) as o where o.http_status between 400 and 499
+    ) then
+        begin
+            perform payout.slow_down(v_known_ids);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- What Stripe answered is kept; the next decline begins the wait.
+                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
+        end;
+    end if;
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
+        return query
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
+    end if;
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is

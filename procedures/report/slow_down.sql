@@ -3,7 +3,6 @@
 -- A refusal for the rate lowers the pace of all workers. A decline for lack of funds, or by an
 -- account that takes no transfers yet, lets the currency, or the payee, wait: the transfer that was
 -- declined, and all that were not sent yet.
--- Called by: take_outcomes, once the outcomes are stored.
 -- Locks: the waits; the pace of sends.
 
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
@@ -18,30 +17,31 @@ declare
 begin
     -- The last row, of no wait, is that of refusals for the rate.
     for v_refusal in
-        select r.awaits,
-            case r.awaits when 'funds' then t.currency when 'account' then t.payee_id::text end
-                as subject,
-            min(r.reason) as reason, max(a.claimed_at) as claimed_at,
+        select w.awaits, w.subject, min(r.reason) as reason, max(a.claimed_at) as claimed_at,
             array_agg(t.payout_transfer_id order by t.payout_transfer_id) as ids
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        from payout.payout_transfers as t
         cross join lateral (
             select n.*
             from payout.transfer_observations as n
-            where n.payout_transfer_id = i.payout_transfer_id
+            where n.payout_transfer_id = t.payout_transfer_id
             order by n.observation_id desc
             limit 1
         ) as o
         join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
             and a.attempt = o.attempt
-        where o.verdict = 'ok'
-            and (r.awaits is not null and o.moved_to = 'failed'
-                -- A limit of one object at Stripe is not one of the fleet.
-                or r.reason = 'rate_limited'
-                    and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific')
-        group by 1, 2
-        order by 1, 2
+        cross join lateral (
+            select r.awaits,
+                case r.awaits when 'funds' then t.currency when 'account' then t.payee_id end
+        ) as w (awaits, subject)
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and o.verdict = 'ok'
+            -- A limit of one object at Stripe is not one of the fleet.
+            and case when r.awaits is not null then o.moved_to = 'failed'
+                else r.reason = 'rate_limited' and o.facts ->> 'rate_limited_reason'
+                    is distinct from 'resource-specific' end
+        group by w.awaits, w.subject
+        order by w.awaits nulls last, w.subject
     loop
         if v_refusal.awaits is null then
             perform payout.lower_pace('sends', v_refusal.claimed_at);

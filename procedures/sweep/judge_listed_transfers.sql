@@ -6,7 +6,7 @@
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -15,7 +15,7 @@ declare
     v_ids bigint[];
 begin
     if not exists (select from payout.listed_transfers) then
-        return 0;
+        return;
     end if;
     v_ids := array(
         select s.payout_transfer_id
@@ -34,9 +34,7 @@ begin
         from payout.payout_transfers as t
         join payout.listed_transfers as l on l.payout_ref = t.payout_ref
         where t.payout_transfer_id = any (v_ids)));
-    return cardinality(v_ids);
 end
 $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
-    'Judges up to p_limit transfers, which are then paid or parked; returns '
-    'how many.';
+    'Judges up to p_limit transfers, which are then paid or parked.';

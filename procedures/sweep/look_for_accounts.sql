@@ -6,7 +6,7 @@
 -- Locks: rows of account_waits, skipping those that a registration has locked.
 
 create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -19,19 +19,17 @@ declare
         order by w.next_look_at
         limit p_limit
         for update skip locked);
-    v_due_ids bigint[];
 begin
     if v_ids = '{}' then
-        return 0;
+        return;
     end if;
-    v_due_ids := payout.date_waiting_transfers(v_ids);
+    perform payout.date_waiting_transfers(v_ids);
     update payout.account_waits as w
     set looks = w.looks + 1,
         next_look_at = p_now + interval '5 seconds' * 2 ^ least(w.looks, 14)
     where w.payout_transfer_id = any (v_ids) and w.next_look_at is not null;
-    return coalesce(cardinality(v_due_ids), 0);
 end
 $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
-    'account their date; returns how many are due now.';
+    'account their date.';

@@ -7,7 +7,7 @@
 -- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.mark_held_transfers(p_now timestamptz)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -15,10 +15,9 @@ as $$
 declare
     v_scopes text[] := payout.held_scopes();
     v_marked integer;
-    v_all_marked integer := 0;
 begin
     if v_scopes = '{}' then
-        return 0;
+        return;
     end if;
     for v_round in 1 .. 10 loop
         with due as materialized (
@@ -67,12 +66,10 @@ begin
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
-        v_all_marked := v_all_marked + v_marked;
         exit when v_marked < 250;
     end loop;
-    return v_all_marked;
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
-    'how many.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due '
+    'first.';

@@ -6,14 +6,13 @@
 -- can come any more of what was forgotten.
 
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_settings payout.engine_settings;
-    v_planned integer;
 begin
     select * into strict v_settings from payout.engine_settings;
     with late as (
@@ -32,9 +31,7 @@ begin
     set next_lookup_at = s.next_attempt_at + payout.forgotten_sends_last(v_settings)
     from late as l
     where s.payout_transfer_id = l.payout_transfer_id;
-    get diagnostics v_planned = row_count;
-    return v_planned;
 end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
-    'Plans the look-up of up to p_limit transfers; returns how many.';
+    'Plans the look-up of up to p_limit transfers.';

@@ -4,8 +4,7 @@
 -- the next round. One that was never sent goes first, since it needs no look; the others take
 -- turns. A wait under which nothing waits ends; one whose transfers are all on another hold is
 -- looked at again.
--- Locks: the holds, then one transfer of each; both skipping those that are locked; of waits that
--- end, the transfers that wait.
+-- Locks: the holds, then one transfer of each; both skipping those that are locked.
 
 create or replace function payout.probe_waits(p_now timestamptz)
 returns void
@@ -17,14 +16,6 @@ declare
     v_hold payout.holds;
     v_probe_id bigint;
 begin
-    perform payout.end_holds(array(
-        select h.hold_id
-        from payout.holds as h
-        join payout.transfer_states as s on s.payout_transfer_id = h.probe_transfer_id
-        where h.released_at is null and s.state = 'paid'
-        order by h.hold_id
-        for update of h skip locked), 'engine', 'it waits no longer');
-
     for v_hold in
         select *
         from payout.holds as h
@@ -63,5 +54,4 @@ begin
 end
 $$;
 comment on function payout.probe_waits(timestamptz) is
-    'Ends such waits whose transfer was paid, lets one transfer of each other through, and sets '
-    'the time of its next round.';
+    'Lets one transfer of each such wait through, and sets the time of its next round.';

@@ -27,7 +27,7 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    perform payout.release_expired_holds(payout.clock());
+    perform payout.end_due_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
     perform payout.probe_waits(payout.clock());

@@ -126,14 +126,14 @@ def test_a_person_lets_one_transfer_pass_or_raises_the_cap(engine: Engine) -> No
 @mutant(
     "a day's amount that is not added up",
     "exceeded_cap",
-    "coalesce(u.amount_minor, 0) >",
-    "0 >",
+    "case when u.begun_at = w.begun_at then u.amount_minor else 0",
+    "case when false then u.amount_minor else 0",
     at="amount",
 )
 @mutant(
     "a day's transfers that are not counted",
     "exceeded_cap",
-    "1 + coalesce(u.transfers, 0) >",
+    "1 + case when u.begun_at = w.begun_at then u.transfers else 0 end >",
     "0 >",
     at="count",
 )
@@ -190,6 +190,30 @@ def test_the_engine_sends_no_more_than_its_cap_in_an_hour_of_a_currency(engine: 
     assert claimed(engine) == transfers[3:]
 
 
+@mutant(
+    "an hour that is opened again by a clock that was set back",
+    "exceeded_cap",
+    "select greatest(u.begun_at,\n                date_trunc(",
+    "select (date_trunc(",
+)
+@mutant(
+    "an hour that is counted anew after a clock that was set back",
+    "within_caps",
+    "set begun_at = greatest(u.begun_at, excluded.begun_at),",
+    "set begun_at = excluded.begun_at,",
+)
+def test_a_clock_that_is_set_back_across_the_hour_opens_no_cap_again(engine: Engine) -> None:
+    """The attack: by a step of minutes the hour began anew, and twice the cap was handed out."""
+    set_cap(engine, "engine", count=3)
+    transfers = settle(engine, *[100] * 8)
+    assert claimed(engine, limit=2) == transfers[:2]
+    now = datetime.now(UTC)
+    engine.db.execute("update payout.cap_uses set begun_at = begun_at + interval '1 hour'")
+    assert claimed(engine) == [transfers[2]]
+    assert claimed(engine) == []
+    assert {row[3] for row in unpaid(engine)} == {end_of_hour(now) + timedelta(hours=1)}
+
+
 def test_what_is_larger_than_a_whole_cap_does_not_wait_for_the_next_day(engine: Engine) -> None:
     set_cap(engine, "payee", amount=1000)
     (transfer,) = settle(engine, 1001)
@@ -199,9 +223,9 @@ def test_what_is_larger_than_a_whole_cap_does_not_wait_for_the_next_day(engine: 
 
 @mutant(
     "a key counted at each of its sends",
-    "count_use",
-    "and s.window_begins_at is null\n",
-    "and true\n",
+    "within_caps",
+    "and c.scope <> 'transfer' and not v_due.was_counted",
+    "and c.scope <> 'transfer'",
 )
 def test_a_key_counts_once_however_often_it_is_sent(engine: Engine) -> None:
     set_cap(engine, "payee", count=2)

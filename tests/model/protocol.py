@@ -36,6 +36,7 @@ ACTS: Final = {
     "cancel": frozenset({"scheduled", "failed"}),
     "settle_outside": frozenset({"scheduled", "failed"}),
 }
+ENDS: Final = frozenset({"cancel", "settle_outside"})
 # Giving one up takes two people, who may be wrong.
 SAFE_ACTS: Final = frozenset(ACTS) - {"give_up"}
 
@@ -377,7 +378,7 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
 
 
 def forged(state: State, number: int, rules: Rules) -> State:
-    """knows_claim_token: a decline that somebody makes up, without the token, moves nothing."""
+    """judge_outcome: a decline that somebody makes up, without the token, moves nothing."""
     if not rules.lacks("no token") or state.state != "in_flight":
         return state
     attempt = state.attempts[number]
@@ -544,8 +545,13 @@ def look_moves(state: State, rules: Rules) -> Iterator[Move]:
     """The looks at Stripe's list that come before a new key, and before a late first send.
 
     Once Stripe has made a transfer, its list shows it: two scans are for those that come late.
+    A refused act has one that failed looked for, too (plan_awaited_looks).
     """
-    if state.state == "failed" and state.is_due and not state.is_looked_up:
+    if (
+        state.state == "failed"
+        and not state.is_looked_up
+        and (state.is_due or (not state.is_saved and ENDS & rules.acts))
+    ):
         if state.effect != ABSENT:
             yield Move("a look finds it: alarm", False, state._replace(is_due=False))
         elif look_counts(state, rules):
@@ -567,10 +573,12 @@ def allows(act: str, state: State, rules: Rules) -> bool:
         return state.state == "unknown"
     if act == "settle_outside" and rules.lacks("settled outside while parked"):
         return state.state == "parked"
-    if act in ("cancel", "settle_outside") and not (
+    if act in ENDS and not (
         state.is_compared or rules.lacks("ended without a comparison of the newest")
     ):
         return False
+    if act in ENDS and state.state == "failed" and not rules.lacks("ended without a look"):
+        return state.is_saved or state.is_looked_up
     return state.state in ACTS[act]
 
 

@@ -45,6 +45,7 @@ from tests.schema.refusals import refusal
 IS_LONG: Final = os.environ.get("PAYOUT_MODEL") == "long"
 
 NO_ANSWERS: Final[dict[str, Any]] = {"answers": frozenset()}
+FORBIDDEN: Final[dict[str, Any]] = {"answers": frozenset({"forbidden"})}
 ONE_WORKER: Final[dict[str, Any]] = {"workers": 1}
 ONE_TRY: Final[dict[str, Any]] = {"workers": 1, "max_tries": 1}
 COPIED: Final[dict[str, Any]] = {"copied": frozenset({"success"})}
@@ -132,16 +133,17 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("settled outside while unknown", FALSE_END, NO_ANSWERS | ONE_WORKER | OPERATORS),
     ("settled outside while parked", FALSE_END, NO_ANSWERS | ONE_TRY | OPERATORS),
     ("a look at once after it was given up", TWO_EFFECTS, NO_ANSWERS | ONE_TRY | GIVEN_UP),
+    ("ended without a look", FALSE_END, FORBIDDEN | ONE_WORKER | COPIED | OPERATORS),
+    ("ended without a look", FALSE_END, NO_ANSWERS | ONE_TRY | GIVEN_UP),
 )
 
 # Gaps that the rules of today leave open, all told in docs/model.md: a rule that closes one moves
 # it to the tests of the safe rules.
 GAPS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    (FALSE_FAILURE, {"answers": frozenset({"forbidden"})} | ONE_WORKER | COPIED),
+    (FALSE_FAILURE, FORBIDDEN | ONE_WORKER | COPIED),
     (TWO_EFFECTS, {"answers": frozenset({"may_execute_later"})} | ONE_TRY | FORGETS),
     (TWO_EFFECTS, NO_ANSWERS | ONE_TRY | FORGETS | {"attempts": 3}),
     (FALSE_END, NO_ANSWERS | ONE_TRY | FORGETS | OPERATORS),
-    (FALSE_END, NO_ANSWERS | ONE_TRY | GIVEN_UP),
 )
 
 SAVED: Final = {"should_retry": "false"}
@@ -232,6 +234,20 @@ def test_a_copied_403_never_pays_twice_since_a_look_comes_before_each_key(
     answers = frozenset({"forbidden"})
     rules = rules_of(workbench) | COPIED | ONE_WORKER | {"answers": answers}
     found = explore(Rules(attempts=3, **rules), only=TWO_EFFECTS)
+    print(f"{found.states} states, {found.steps} steps")
+    assert found.counterexample is None, f"\n{found.counterexample}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "bounds",
+    [FORBIDDEN | ONE_WORKER | COPIED | OPERATORS, NO_ANSWERS | ONE_TRY | GIVEN_UP],
+    ids=["copied refusals", "given up"],
+)
+def test_no_debt_is_ended_while_stripe_pays_it(
+    workbench: Connection, bounds: dict[str, Any]
+) -> None:
+    found = explore(Rules(attempts=2, **(rules_of(workbench) | bounds)), only=FALSE_END)
     print(f"{found.states} states, {found.steps} steps")
     assert found.counterexample is None, f"\n{found.counterexample}"
 

@@ -13,9 +13,11 @@ from tests.engine import (
     Claim,
     Engine,
     Outcome,
+    listed,
     no_answer,
     no_such_account,
     outcome,
+    refusal_by_stripe,
     success,
     unfunded,
 )
@@ -69,6 +71,11 @@ def balances(engine: Engine) -> dict[str, int]:
     )
 
 
+def saved(claim: Claim) -> Outcome:
+    """Return a refusal that Stripe says it keeps under the key."""
+    return no_such_account(claim) | {"should_retry": "false"}
+
+
 def fail(engine: Engine, failure: Callable[[Claim], Outcome] = no_such_account) -> int:
     (transfer,) = engine.settle()
     engine.report(failure(engine.claim_one()))
@@ -85,7 +92,7 @@ def projection_is_right(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("state", ["scheduled", "failed"])
 def test_what_is_cancelled_is_owed_to_nobody(engine: Engine, state: str) -> None:
-    transfer = engine.settle()[0] if state == "scheduled" else fail(engine)
+    transfer = engine.settle()[0] if state == "scheduled" else fail(engine, saved)
     assert act(engine, "cancel", payout_transfer_id=transfer) == [
         Act(transfer, "cancelled", "done")
     ]
@@ -104,7 +111,7 @@ def test_what_is_cancelled_is_owed_to_nobody(engine: Engine, state: str) -> None
 
 @pytest.mark.parametrize("state", ["scheduled", "failed"])
 def test_what_was_paid_in_another_way_is_closed_in_the_books(engine: Engine, state: str) -> None:
-    transfer = engine.settle()[0] if state == "scheduled" else fail(engine)
+    transfer = engine.settle()[0] if state == "scheduled" else fail(engine, saved)
     assert outside(engine, transfer) == [Act(transfer, "settled_outside", "done")]
     assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
     assert outside(engine, transfer) == [Act(transfer, "settled_outside", "already")]
@@ -252,6 +259,127 @@ def test_what_stripe_paid_under_a_closed_key_is_settled_outside_and_not_cancelle
     assert act(engine, "retry", payout_transfer_id=transfer)[0].result == "refused"
     assert outside(engine, transfer)[0].result == "done"
     assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
+
+
+def refused_without_a_key(claim: Claim) -> Outcome:
+    """Return a refusal that names no key: it may be the copy of another answer."""
+    return refusal_by_stripe(claim, 403, "account_closed") | {"is_tied": False}
+
+
+def fail_by_three(engine: Engine) -> tuple[int, Claim]:
+    """Let three such refusals fail the transfer; return it with its first claim."""
+    (transfer,) = engine.settle()
+    claims = []
+    for _ in range(3):
+        engine.make_due()
+        claims.append(engine.claim_one())
+        engine.report(refused_without_a_key(claims[-1]))
+    assert engine.progress(transfer).state == "failed"
+    return transfer, claims[0]
+
+
+def ended(engine: Engine, verb: str, transfer: int, **marks: object) -> str:
+    """Cancel a transfer or settle it outside; return the result."""
+    marks |= {"reference": "wire 77"} if verb == "settle_outside" else {}
+    (((number, _, result),)) = act(engine, verb, payout_transfer_id=transfer, **marks)
+    assert number == transfer
+    return result
+
+
+@mutant(
+    "a debt that is ended on refusals that may be copies",
+    "act_problem",
+    "else 'it may be at Stripe: a look at its list has to find nothing first, after '",
+    "else null || '; '",
+)
+@mutant(
+    "no look for what is to be ended",
+    "plan_awaited_looks",
+    "and s.next_lookup_at is null",
+    "and false",
+)
+@mutant(
+    "a look for what is to be ended that is made before it counts",
+    "look_awaited_from",
+    "greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))",
+    "payout.clock()",
+)
+@pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
+def test_three_refusals_that_may_be_copies_end_no_debt_before_a_look(
+    engine: Engine, verb: str
+) -> None:
+    """The attack: one came in place of the success, and the wire pays the payee twice."""
+    transfer, _ = fail_by_three(engine)
+    before = engine.db.execute(ROWS).fetchall()
+    assert ended(engine, verb, transfer, preview=True) == "refused"
+    assert engine.db.execute(ROWS).fetchall() == before
+    for _ in range(2):
+        assert ended(engine, verb, transfer) == "refused"
+        assert engine.progress(transfer).next_lookup_in is not None
+        assert engine.claim_lookups() == []
+        engine.let_pass("23 hours")
+    engine.look_up()
+    assert ended(engine, verb, transfer) == "done"
+    assert projection_is_right(engine)
+
+
+def test_what_was_paid_behind_refusals_is_found_before_it_is_ended(engine: Engine) -> None:
+    transfer, claim = fail_by_three(engine)
+    assert ended(engine, "settle_outside", transfer) == "refused"
+    engine.let_pass("25 hours")
+    assert engine.look_up(listed(claim)).verdict == "alarm"
+    assert ended(engine, "cancel", transfer) == "refused"
+    assert ended(engine, "settle_outside", transfer) == "done"
+    assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
+
+
+@mutant(
+    "a debt that is ended right after a refusal that is not saved",
+    "look_awaited_from",
+    "where payout.is_saved(",
+    "where true or payout.is_saved(",
+)
+def test_a_refusal_that_names_the_key_and_is_not_saved_ends_a_debt_after_a_look(
+    engine: Engine,
+) -> None:
+    """It says when: a quarter of an hour after the lease, as before a new key."""
+    transfer = fail(engine)
+    told = detail(engine, "cancel", transfer)
+    assert told.startswith("it may be at Stripe: a look at its list has to find nothing first")
+    ((due,),) = engine.db.execute(
+        "select next_attempt_at from payout_api.unpaid where next_attempt_at > now() "
+        "and %s like '%%' || date_trunc('second', next_attempt_at)::text || '%%'",
+        [told],
+    ).fetchall()
+    assert due is not None
+    engine.let_pass("14 minutes")
+    assert engine.claim_lookups() == []
+    engine.let_pass("2 minutes")
+    engine.look_up()
+    assert ended(engine, "cancel", transfer) == "done"
+
+
+def test_what_waits_for_its_account_is_looked_for_and_ended_in_its_wait(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(refusal_by_stripe(engine.claim_one(), 400, "account_invalid"))
+    assert engine.progress(transfer).next_lookup_in is None
+    assert ended(engine, "cancel", transfer) == "refused"
+    engine.let_pass("16 minutes")
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 0
+    assert ended(engine, "cancel", transfer) == "done"
+    assert projection_is_right(engine)
+
+
+def test_a_look_that_could_not_tell_is_asked_for_again(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(refusal_by_stripe(claim := engine.claim_one(), 400, "account_invalid"))
+    unreadable = listed(claim, metadata=7, transfer_group=None, amount="many")
+    for found in ((unreadable,), ()):
+        assert ended(engine, "cancel", transfer) == "refused"
+        engine.let_pass("16 minutes")
+        engine.look_up(*found)
+    assert ended(engine, "cancel", transfer) == "done"
 
 
 def test_a_transfer_is_either_cancelled_or_sent(
@@ -469,6 +597,8 @@ def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: En
     assert engine.progress(transfer).state == "parked"
     engine.approve()
     assert engine.progress(transfer).state == "failed"
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
+    engine.look_up()
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "done"
     assert balances(engine) == {}
     assert projection_is_right(engine)
@@ -520,7 +650,7 @@ def test_nobody_approves_to_settle_outside_after_stripe_has_shown_a_transfer(
     """The attack: the person who approves sends the wire, and the payee has the money twice."""
     (transfer,) = engine.settle(amount_minor=LARGE)
     claim = engine.claim_one()
-    engine.report(no_such_account(claim))
+    engine.report(saved(claim))
     assert outside(engine, transfer) == [Act(transfer, "failed", "proposed")]
     engine.report(success(claim))
     ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()

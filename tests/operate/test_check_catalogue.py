@@ -137,11 +137,7 @@ def change_body(function: str, body: str) -> str:
                 ("payout.tg__refuse_change()", "begin return coalesce(new, old); end"),
                 ("payout.tg_settlements__schedule_payout_job()", "begin return null; end"),
                 ("payout.tg_transfer_states__move()", "begin return new; end"),
-                (
-                    "payout.answers_request(payout.outcome,payout.payout_transfers,text[],"
-                    "payout.engine_settings)",
-                    "begin return true; end",
-                ),
+                ("payout.progress_problem(payout.transfer_states)", "begin return null; end"),
                 ("payout_api.verify_seals(bigint,bigint,text)", "begin return; end"),
             )
         ),

@@ -154,7 +154,7 @@ def test_a_hold_that_was_released_meanwhile_stays_as_it_is(engine: Engine) -> No
     assert engine.db.execute("select released_by from payout.holds").fetchall() == [("a",)]
 
 
-@mutant("a hold without end", "release_expired_holds", "h.expires_at <= p_now", "false")
+@mutant("a hold without end", "end_due_holds", "h.expires_at <= p_now", "false")
 def test_a_hold_with_an_end_ends_by_itself(engine: Engine) -> None:
     engine.settle()
     place = (

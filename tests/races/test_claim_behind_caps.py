@@ -23,9 +23,10 @@ create or replace function payout.clock() returns timestamptz language sql as $$
     select clock_timestamp() + m.by from payout.moved as m $$;
 """
 LOCK: Final = "perform from payout.caps as c order by c.scope, c.currency for update;"
+EARLY: Final = "v_now := payout.clock(); "
 BEHIND: Final = (
     Edit("claim_transfers", LOCK, ""),
-    Edit("within_caps", "    end if;\n\n    for v_transfer", f"    end if; {LOCK} for v_transfer"),
+    Edit("within_caps", "    end if;\n\n    for v_due", f"    end if; {LOCK} for v_due"),
 )
 
 
@@ -52,9 +53,10 @@ def test_a_hold_stops_each_claim_from_its_commit_on(
 
 @mutant(
     "a claim that counts for the hour in which it began to wait",
-    "claim_transfers",
-    f"{LOCK}\n    v_now := payout.clock();",
-    f"v_now := payout.clock(); {LOCK}",
+    edits=(
+        Edit("claim_transfers", f"{LOCK}\n    v_now := payout.clock();", f"{EARLY}{LOCK}"),
+        Edit("exceeded_cap", "select greatest(u.begun_at,\n                date_", "select (date_"),
+    ),
 )
 def test_a_claim_that_waited_counts_for_the_hour_in_which_it_goes_on(
     shared_engine: Engine, background: ThreadPoolExecutor

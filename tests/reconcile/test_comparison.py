@@ -286,7 +286,7 @@ def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
 
 @mutant(
     "a listed transfer of another installation paid as ours",
-    "answers_request",
+    "judge_success",
     "p_outcome.payout_engine = p_settings.installation_id",
     "true",
     at="another",
@@ -659,8 +659,8 @@ def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], ro
 @mutant(
     "listed transfers that nobody judges",
     "sweep",
-    "payout.judge_listed_transfers(",
-    "payout.expire_leases(",
+    "perform payout.judge_listed_transfers(payout.clock(), p_limit);",
+    "",
 )
 def test_a_claim_sends_no_transfer_that_is_listed_and_sends_the_others(
     engine: Engine,

@@ -94,7 +94,7 @@ def test_the_same_pages_again_change_nothing(engine: Engine, parked: tuple[int, 
 )
 @mutant(
     "a match that is not compared",
-    "answers_request",
+    "judge_success",
     "and p_outcome.amount_minor = p_transfer.amount_minor",
     "",
     at="{'amount': 1501}",

@@ -62,56 +62,56 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
 
 @mutant(
     "no check of the amount",
-    "answers_request",
+    "judge_success",
     "p_outcome.amount_minor = p_transfer.amount_minor",
     "true",
     at="another amount",
 )
 @mutant(
     "no check of the currency",
-    "answers_request",
+    "judge_success",
     "p_outcome.currency = p_transfer.currency",
     "true",
     at="another currency",
 )
 @mutant(
     "no check of the destination",
-    "answers_request",
+    "judge_success",
     "p_outcome.destination = any (p_destinations)",
     "true",
     at="another destination",
 )
 @mutant(
     "no check of the payout_ref",
-    "answers_request",
+    "judge_success",
     "p_outcome.payout_ref = p_transfer.payout_ref",
     "true",
     at="another payout_ref",
 )
 @mutant(
     "no check of the installation",
-    "answers_request",
+    "judge_success",
     "p_outcome.payout_engine = p_settings.installation_id",
     "true",
     at="another installation",
 )
 @mutant(
     "no check of the object",
-    "answers_request",
+    "judge_success",
     "p_outcome.object = 'transfer'",
     "true",
     at="another object",
 )
 @mutant(
     "no check of the id",
-    "answers_request",
+    "judge_success",
     "p_outcome.stripe_transfer_id is not null",
     "true",
     at="an id of another kind",
 )
 @mutant(
     "no check of the presence of the mode",
-    "answers_request",
+    "judge_success",
     "p_outcome.is_livemode is not null",
     "true",
     at="neither live nor test",
@@ -163,7 +163,7 @@ def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
 
 @mutant(
     "no check of the mode",
-    "answers_request",
+    "judge_success",
     "coalesce(p_outcome.is_livemode = p_settings.is_livemode, true)",
     "true",
     at="False-True",

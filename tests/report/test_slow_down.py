@@ -10,7 +10,7 @@ from tests.mutants import mutant
 
 @mutant(
     "a wait that cannot begin loses the answers",
-    "take_outcomes",
+    "report_outcomes",
     "when integrity_constraint_violation or data_exception\n"
     "                or sqlstate 'SP103' or sqlstate 'SP201' then",
     "when division_by_zero then",

@@ -82,8 +82,8 @@ def look_ups(engine: Engine) -> int:
 @mutant(
     "a currency without funds that goes on",
     "slow_down",
-    "r.awaits is not null and o.moved_to = 'failed'",
-    "false",
+    "then o.moved_to = 'failed'",
+    "then false",
 )
 @mutant(
     "a claim that does not know of the wait",
@@ -172,9 +172,9 @@ def test_a_round_lets_one_transfer_through_and_makes_one_request(engine: Engine)
 
 @mutant(
     "a wait that does not end when there are funds",
-    "probe_waits",
-    "h.released_at is null and s.state = 'paid'",
-    "false",
+    "end_due_holds",
+    "where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'",
+    "where false",
 )
 def test_once_one_is_paid_all_go_on(engine: Engine) -> None:
     engine.settle(*(f"seller_{n}" for n in range(5)))
@@ -591,7 +591,7 @@ def test_a_change_of_account_beside_the_end_of_the_wait_of_the_former_one_waits(
             app.execute, "select payout_api.register_payee('seller_1', 'acct_c')"
         )
         wait_until_blocked(engine.db, app, by=change)
-        engine.db.execute("select payout.release_expired_holds(payout.clock())")
+        engine.db.execute("select payout.end_due_holds(payout.clock())")
     change.result()
 
     assert waits(engine) == [("payee", "seller_1", "account_change", 0)]
