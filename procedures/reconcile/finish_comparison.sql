@@ -13,7 +13,7 @@ begin
         array(select d from payout.find_missing(p_read) as d), p_read.read_id);
     perform payout.resolve_compared(p_read);
     v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
-        array(select u from payout.unjudged_listed_transfers() as u));
+        array(select l.stripe_transfer_id from payout.listed_transfers as l));
     v_read.result := concat_ws(', ',
         format('compared %s transfers of Stripe''s: %s discrepancies',
             v_read.objects_seen, v_read.objects_found),
