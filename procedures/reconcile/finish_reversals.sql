@@ -49,7 +49,7 @@ begin
             p_read.stripe_transfer_id,
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
-            jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
+            jsonb_build_object('problem', v_problem, 'reversals', v_reversals), null
         )::payout.discrepancy], null);
     end if;
 

@@ -16,7 +16,7 @@ as $$
 declare
     v_open payout.discrepancy[] := array(
         select n from unnest(p_discrepancies) as n
-        where not payout.is_explained(n));
+        where n.not_ours_rule_id is null and not payout.is_explained(n));
     v_new record;
 begin
     for v_new in

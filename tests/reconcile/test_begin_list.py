@@ -87,8 +87,8 @@ def test_a_wrong_clock_of_ours_hides_no_transfer(engine: Engine) -> None:
 
 @mutant(
     "a list bounded by a broken time",
-    "newest_on_page",
-    "where c.created <= extract(epoch from p_until)",
+    "take_page",
+    "where c.created <= extract(epoch from r.begun_at)",
     "where c.created < 10000000000",
 )
 def test_a_time_of_stripes_that_is_broken_hides_no_transfer(engine: Engine) -> None:

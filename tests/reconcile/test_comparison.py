@@ -414,7 +414,7 @@ UNREADABLE: dict[str, object] = {
 @mutant(
     "an unreadable object that nobody hears of",
     "take_page",
-    "if cardinality(v_seen) < jsonb_array_length(p_objects) then",
+    "if cardinality(v_listed) < jsonb_array_length(p_objects) then",
     "if false then",
     at="text",
 )

@@ -222,7 +222,7 @@ def test_the_next_one_begins_an_hour_before_the_newest_that_stripe_showed(engine
 @mutant(
     "a comparison that never ends early",
     "take_page",
-    "p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen)",
+    "p_read.kind = 'newest' and payout.is_far_enough(p_read, v_listed)",
     "false",
     at="reported",
 )
@@ -272,7 +272,7 @@ def test_an_account_of_many_other_transfers_is_read_for_a_hundred_pages(engine: 
 @mutant(
     "a forgotten transfer that stops nothing",
     "take_listed_transfers",
-    "perform payout.stop_beside_another(p_seen, p_read.read_id);",
+    "perform payout.stop_beside_another(listed, p_read.read_id);",
     "",
     at="unknown",
 )
