@@ -28,10 +28,9 @@ begin
     end if;
 
     insert into payout.stripe_read_pages (
-        read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
-        received_at)
+        read_id, page_number, parameters, has_more, stripe_transfer_ids, kept, received_at)
     select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters,
-        p_has_more and v_next is not null, jsonb_array_length(p_objects),
+        p_has_more and v_next is not null,
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_listed) as l) else '{}' end,
         payout.kept_of_page(p_read, p_objects, v_discrepancies), payout.clock()

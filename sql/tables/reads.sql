@@ -135,7 +135,6 @@ create table payout.stripe_read_pages (
     page_number integer not null,
     parameters jsonb not null,
     has_more boolean not null,
-    objects_seen integer not null,
     stripe_transfer_ids text[] not null default '{}',
     kept jsonb not null default '[]',
     received_at timestamptz not null,
@@ -143,7 +142,7 @@ create table payout.stripe_read_pages (
     constraint stripe_read_pages_read_id_parameters_key unique (read_id, parameters),
     constraint stripe_read_pages_read_id_fkey
         foreign key (read_id) references payout.stripe_reads (read_id),
-    constraint pages_count_from_one check (page_number >= 1 and objects_seen >= 0)
+    constraint pages_count_from_one check (page_number >= 1)
 );
 comment on table payout.stripe_read_pages is
     'A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as '

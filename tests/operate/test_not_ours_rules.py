@@ -369,8 +369,8 @@ def test_events_about_transfers_of_others_are_no_discrepancies(
 )
 @mutant(
     "an ended rule that explains for ever",
-    "is_explained",
-    "            and d.resolved_by_rule_id is null\n",
+    "record_discrepancies",
+    "and d.resolved_by_rule_id is null\n",
     "",
 )
 def test_what_an_ended_rule_hid_is_found_by_the_next_comparison(

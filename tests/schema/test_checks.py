@@ -136,7 +136,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         *(state_row(state, next_lookup_at=OPENED) for state in WAITING if state != "scheduled"),
         state_row("paid", next_attempt_at=None, next_lookup_at=OPENED),
     ],
-    ("stripe_read_pages", "pages_count_from_one"): [{"page_number": 0}, {"objects_seen": -1}],
+    ("stripe_read_pages", "pages_count_from_one"): [{"page_number": 0}],
     ("transfer_attempts", "lease_ends_after_the_claim"): [
         {"claimed_at": OPENED, "lease_until": OPENED},
         {"claimed_at": OPENED, "lease_until": "2029-12-31 23:59:59Z"},
