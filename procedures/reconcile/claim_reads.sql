@@ -61,10 +61,12 @@ begin
         v_ids := v_ids || payout.continue_list('comparison', p_worker);
     end if;
     if coalesce(p_kind, 'lookup') = 'lookup' and not payout.clock_differs(p_stripe_now) then
-        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
+        v_ids := v_ids || payout.begin_due_reads(
+            'lookup', p_worker, p_limit - cardinality(v_ids));
     end if;
     if coalesce(p_kind, 'reversals') = 'reversals' then
-        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
+        v_ids := v_ids || payout.begin_due_reads(
+            'reversals', p_worker, p_limit - cardinality(v_ids));
     end if;
 
     v_turns := payout.take_turns('reads', cardinality(v_ids), payout.clock());
