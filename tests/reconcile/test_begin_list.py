@@ -291,8 +291,8 @@ def test_nobody_but_a_worker_claims_reads(visit: Callable[..., Connection], role
 @mutant(
     "a look-up begun for nobody",
     "claim_reads",
-    "payout.begin_due_reads(\n            'lookup', p_worker, p_limit - cardinality(v_ids))",
-    "(payout.begin_due_reads('lookup', p_worker, p_limit))[:p_limit - cardinality(v_ids)]",
+    "payout.begin_due_reads(v_kind, p_worker, p_limit - cardinality(v_ids))",
+    "(payout.begin_due_reads(v_kind, p_worker, p_limit))[:p_limit - cardinality(v_ids)]",
 )
 def test_without_a_kind_everything_is_handed_out_and_no_more_than_asked_for(
     engine: Engine,
