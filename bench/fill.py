@@ -215,9 +215,9 @@ from (
 cross join payout.database_identity() as i
 cross join (select max(n.adoption_id) as adoption_id from payout.adoptions as n) as a
 order by r.at;
-insert into payout.stripe_read_pages (read_id, page_number, parameters, has_more, objects_seen,
+insert into payout.stripe_read_pages (read_id, page_number, parameters, has_more,
     stripe_transfer_ids, received_at)
-select r.read_id, p.number, jsonb_build_object('page', p.number), true, 100,
+select r.read_id, p.number, jsonb_build_object('page', p.number), true,
     array(select 'tr_' || 100 * p.number + i from generate_series(1, 100) as i), r.begun_at
 from payout.stripe_reads as r
 cross join lateral generate_series(1, case r.kind

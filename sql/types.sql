@@ -169,7 +169,9 @@ create type payout.discrepancy as (
     payout_transfer_id bigint,
     stripe_transfer_id text,
     ours jsonb,
-    theirs jsonb
+    theirs jsonb,
+    not_ours_rule_id bigint
 );
 comment on type payout.discrepancy is
-    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row.';
+    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row; '
+    'one of a transfer that is not ours by a rule never is.';

@@ -25,7 +25,6 @@ begin
     select * into v_last
     from payout.stripe_reads as r
     where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
         and r.begun_at <= v_now
         and payout.is_of_this_database(r)

@@ -34,13 +34,16 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
+    -- Lists first: their last page takes rows of transfers while it holds the read.
+    v_kinds constant text[] := array['newest', 'events', 'comparison', 'lookup', 'reversals'];
+    v_kind text;
     v_ids bigint[] := '{}'::bigint[];
     v_turns record;
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
-        or p_kind not in ('newest', 'lookup', 'reversals', 'events', 'comparison') then
+        or p_kind <> all (v_kinds) then
         raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
             coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
             using
@@ -49,23 +52,18 @@ begin
                     'events, comparison or any (null).';
     end if;
 
-    -- Lists first: their last page takes rows of transfers while it holds the read.
-    if coalesce(p_kind, 'newest') = 'newest' and not payout.is_compared(
-        (select e.comparison_counts_for / 2 from payout.engine_settings as e)) then
-        v_ids := v_ids || payout.continue_list('newest', p_worker);
-    end if;
-    if coalesce(p_kind, 'events') = 'events' and cardinality(v_ids) < p_limit then
-        v_ids := v_ids || payout.continue_list('events', p_worker);
-    end if;
-    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
-        v_ids := v_ids || payout.continue_list('comparison', p_worker);
-    end if;
-    if coalesce(p_kind, 'lookup') = 'lookup' and not payout.clock_differs(p_stripe_now) then
-        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
-    end if;
-    if coalesce(p_kind, 'reversals') = 'reversals' then
-        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
-    end if;
+    foreach v_kind in array v_kinds loop
+        continue when p_kind <> v_kind
+            or cardinality(v_ids) >= p_limit
+            or (v_kind = 'newest' and payout.is_compared(
+                (select e.comparison_counts_for / 2 from payout.engine_settings as e)))
+            or (v_kind = 'lookup' and payout.clock_differs(p_stripe_now));
+        v_ids := v_ids || case
+            when v_kind in ('lookup', 'reversals')
+                then payout.begin_due_reads(v_kind, p_worker, p_limit - cardinality(v_ids))
+            else array[payout.continue_list(v_kind, p_worker)]
+        end;
+    end loop;
 
     v_turns := payout.take_turns('reads', cardinality(v_ids), payout.clock());
     return query

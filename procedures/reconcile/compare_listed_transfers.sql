@@ -4,7 +4,7 @@
 -- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
 create or replace function payout.compare_listed_transfers(
-    p_seen payout.stripe_transfer[], p_metadata jsonb
+    p_listed payout.stripe_transfer[], p_objects jsonb
 )
 returns payout.discrepancy[]
 language plpgsql
@@ -13,17 +13,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
+        -- Computed for the first discrepancy, if there is any.
+        with metadata as materialized (
+            select o ->> 'id' as id, o -> 'metadata' as metadata
+            from jsonb_array_elements(p_objects) as o
+            where jsonb_typeof(o -> 'metadata') = 'object'
+        )
         select row(
             k.kind, t.payout_transfer_id, l.stripe_transfer_id,
             case when t.payout_transfer_id is not null then
                 payout.transfer_facts(t, e.is_livemode) else '{}' end,
-            jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
-                || jsonb_build_object('metadata_keys', (
-                    select jsonb_agg(m.key order by m.key)
-                    from jsonb_each(p_metadata -> l.stripe_transfer_id) as m
-                    where k.kind <> 'differs_at_stripe')))
+            d.theirs, payout.not_ours_rule(k.kind, d.theirs)
         )::payout.discrepancy
-        from unnest(p_seen) as l
+        from unnest(p_listed) as l
         cross join payout.engine_settings as e
         left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
         left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
@@ -46,9 +48,18 @@ begin
                 end
             else 'unknown_transfer_at_stripe'
         end) as k (kind)
+        cross join lateral (
+            select jsonb_strip_nulls(
+                to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
+                || jsonb_build_object('metadata_keys', (
+                    select jsonb_agg(distinct n.key order by n.key)
+                    from metadata as m
+                    cross join jsonb_object_keys(m.metadata) as n (key)
+                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe')))
+        ) as d (theirs)
         where k.kind is not null);
 end
 $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[], jsonb) is
-    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. '
-    'Their metadata are given by id, as objects.';
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here; '
+    'p_objects are the objects of the page, for their metadata.';

@@ -10,28 +10,27 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_read_id bigint;
+    v_read payout.stripe_reads;
+    v_newest_counts_for interval := (
+        select e.comparison_counts_for / 2 from payout.engine_settings as e);
 begin
     -- Another worker may finish it, or begin it first: hence a loop.
     loop
-        update payout.stripe_reads as r
-        set abandoned_at = payout.clock()
-        from payout.engine_settings as e
-        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is null and r.abandoned_at is null
-            and not case p_kind
-                when 'newest' then payout.is_current(r, e.comparison_counts_for / 2)
-                else payout.is_of_this_database(r)
-            end;
-        select r.read_id into v_read_id
+        select * into v_read
         from payout.stripe_reads as r
         where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is null and r.abandoned_at is null
         for update;
-        exit when found;
+        exit when case p_kind
+            when 'newest' then payout.is_current(v_read, v_newest_counts_for)
+            else payout.is_of_this_database(v_read)
+        end;
+        update payout.stripe_reads as r
+        set abandoned_at = payout.clock()
+        where r.read_id = v_read.read_id;
         perform payout.begin_list(p_kind, p_worker);
     end loop;
-    return v_read_id;
+    return v_read.read_id;
 end
 $$;
 comment on function payout.continue_list(text, text) is

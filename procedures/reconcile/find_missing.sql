@@ -22,7 +22,7 @@ begin
     )
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
-        payout.transfer_facts(t, c.is_livemode), '{}'::jsonb
+        payout.transfer_facts(t, c.is_livemode), '{}'::jsonb, null::bigint
     from payout.ledger_entries as e
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id

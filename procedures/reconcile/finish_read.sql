@@ -1,6 +1,7 @@
 -- finish_read: judge a read of which every page was taken.
 --
--- Called by: take_page, which holds the lock of the read.
+-- Called by: take_page, which holds the lock of the read. A comparison ends with the other way
+-- round: what the books have and Stripe did not list.
 
 create or replace function payout.finish_read(p_read payout.stripe_reads)
 returns payout.stripe_reads
@@ -9,20 +10,30 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_read payout.stripe_reads := case p_read.kind
-        when 'lookup' then payout.finish_lookup(p_read)
-        when 'reversals' then payout.finish_reversals(p_read)
-        when 'comparison' then payout.finish_comparison(p_read)
-        else p_read
-    end;
+    v_read payout.stripe_reads := p_read;
 begin
-    if p_read.kind = 'newest' then
-        v_read.result := format('compared the %s newest transfers of Stripe''s: %s discrepancies',
-            p_read.objects_seen, p_read.objects_found);
-    elsif p_read.kind = 'events' then
-        v_read.result := format('read %s events: %s tell of more reversed', p_read.objects_seen,
-            p_read.objects_found);
-    end if;
+    case p_read.kind
+        when 'lookup' then v_read := payout.finish_lookup(p_read);
+        when 'reversals' then v_read := payout.finish_reversals(p_read);
+        when 'comparison' then
+            v_read.objects_found := v_read.objects_found + payout.record_discrepancies(
+                array(select d from payout.find_missing(p_read) as d), p_read.read_id);
+            perform payout.resolve_compared(p_read);
+            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
+                array(select l.stripe_transfer_id from payout.listed_transfers as l));
+            v_read.result := concat_ws(', ',
+                format('compared %s transfers of Stripe''s: %s discrepancies',
+                    v_read.objects_seen, v_read.objects_found),
+                (select sum(n.value::bigint) from jsonb_each_text(v_read.not_ours) as n)
+                    || ' not ours');
+            v_read.is_alarm := v_read.objects_found > 0;
+        when 'newest' then
+            v_read.result := format('compared the %s newest transfers of Stripe''s: %s '
+                'discrepancies', v_read.objects_seen, v_read.objects_found);
+        when 'events' then
+            v_read.result := format('read %s events: %s tell of more reversed',
+                v_read.objects_seen, v_read.objects_found);
+    end case;
     update payout.stripe_reads as r
     set objects_found = v_read.objects_found,
         result = v_read.result,

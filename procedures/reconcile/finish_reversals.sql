@@ -16,14 +16,10 @@ declare
     v_read payout.stripe_reads := p_read;
     v_transfer payout.payout_transfers;
     v_reversals jsonb := (
-        select coalesce(jsonb_agg(u.reversal order by u.page_number, u.position), '[]')
-        from (
-            select distinct on (r.reversal ->> 'id') r.reversal, p.page_number, r.position
-            from payout.stripe_read_pages as p
-            cross join jsonb_array_elements(p.kept) with ordinality as r (reversal, position)
-            where p.read_id = p_read.read_id
-            order by r.reversal ->> 'id', p.page_number, r.position
-        ) as u);
+        select coalesce(jsonb_agg(r.reversal order by p.page_number, r.position), '[]')
+        from payout.stripe_read_pages as p
+        cross join jsonb_array_elements(p.kept) with ordinality as r (reversal, position)
+        where p.read_id = p_read.read_id);
     v_problem text;
     v_booked_minor bigint;
 begin
@@ -39,17 +35,15 @@ begin
     v_problem := payout.reversals_problem(v_transfer, v_reversals);
     if v_problem is null then
         v_read.objects_found := payout.book_reversals(v_transfer, v_reversals)::bigint;
-        v_problem := case when p_read.objects_seen > (
-            select sum(jsonb_array_length(p.kept))
-            from payout.stripe_read_pages as p
-            where p.read_id = p_read.read_id) then 'some cannot be read' end;
+        v_problem := case when p_read.objects_seen > jsonb_array_length(v_reversals)
+            then 'some cannot be read' end;
     else
         perform payout.record_discrepancies(array[row(
             'reversals_contradict_transfer', v_transfer.payout_transfer_id,
             p_read.stripe_transfer_id,
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
-            jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
+            jsonb_build_object('problem', v_problem, 'reversals', v_reversals), null
         )::payout.discrepancy], null);
     end if;
 

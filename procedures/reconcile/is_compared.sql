@@ -15,8 +15,7 @@ begin
         cross join lateral (
             select r as last_read
             from payout.stripe_reads as r
-            where r.kind = k.kind and r.kind in ('newest', 'events', 'comparison')
-                and r.finished_at is not null
+            where r.kind = k.kind and r.finished_at is not null
             order by r.read_id desc limit 1
         ) as l
         where payout.is_current(l.last_read, p_within)

@@ -18,7 +18,8 @@ as $$
         when 'comparison' then (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
-            from unnest(p_discrepancies) as d)
+            from unnest(p_discrepancies) as d
+            where d.not_ours_rule_id is null)
         else '[]'
     end
 $$;

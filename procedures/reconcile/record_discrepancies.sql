@@ -1,9 +1,11 @@
 -- record_discrepancies: store discrepancies, and notify operators of those that are new.
 --
--- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
--- if a comparison no longer found it meanwhile, or if its content differs from the resolved one
--- (is_explained). A row that is there is only read: no operator who resolves it, and has not
--- committed yet, is waited for.
+-- A discrepancy that is found again stays the same row, also once it is resolved for good: by an
+-- operator, or by the engine when the transfer became paid. It is a new row if a comparison no
+-- longer found it meanwhile, if the rule that explained it has ended, or if its content differs; a
+-- larger amount reversed, another time of creation, or metadata that were added, are no difference.
+-- A row that is there is only read: no operator who resolves it, and has not committed yet, is
+-- waited for.
 
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
@@ -16,7 +18,18 @@ as $$
 declare
     v_open payout.discrepancy[] := array(
         select n from unnest(p_discrepancies) as n
-        where not payout.is_explained(n));
+        where n.not_ours_rule_id is null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.kind = n.kind
+                    and d.stripe_transfer_id = n.stripe_transfer_id
+                    and d.is_compared
+                    and d.resolved_at is not null
+                    and d.resolved_by_read_id is null
+                    and d.resolved_by_rule_id is null
+                    and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+                        = n.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+            ));
     v_new record;
 begin
     for v_new in

@@ -1,6 +1,6 @@
 -- resolve_compared: resolve discrepancies that a finished comparison found no longer.
 --
--- Called by: finish_comparison. A page keeps the discrepancies that it showed.
+-- Called by: finish_read. A page keeps the discrepancies that it showed.
 -- Locks: the discrepancies, skipping those that an operator is about to resolve.
 
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
@@ -22,7 +22,6 @@ begin
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
-            and d.found_by_read_id is distinct from p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p

@@ -14,7 +14,7 @@ as $$
     select (p_read.kind in ('newest', 'comparison'))::integer * payout.record_discrepancies(array(
         select distinct on (n.name) row(
             'unreadable_at_stripe', p_read.payout_transfer_id, n.name, '{}'::jsonb,
-            jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000))
+            jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000)), null
         )::payout.discrepancy
         from jsonb_array_elements(p_objects) as o
         cross join lateral (select left(coalesce(

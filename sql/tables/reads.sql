@@ -92,7 +92,7 @@ create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
     where kind in ('newest', 'events', 'comparison')
         and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
-    where kind in ('newest', 'events', 'comparison') and finished_at is not null;
+    where finished_at is not null;
 create index stripe_reads_read_id_idx on payout.stripe_reads (read_id) where kind = 'comparison';
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
@@ -133,7 +133,6 @@ create table payout.stripe_read_pages (
     page_number integer not null,
     parameters jsonb not null,
     has_more boolean not null,
-    objects_seen integer not null,
     stripe_transfer_ids text[] not null default '{}',
     kept jsonb not null default '[]',
     received_at timestamptz not null,
@@ -141,7 +140,7 @@ create table payout.stripe_read_pages (
     constraint stripe_read_pages_read_id_parameters_key unique (read_id, parameters),
     constraint stripe_read_pages_read_id_fkey
         foreign key (read_id) references payout.stripe_reads (read_id),
-    constraint pages_count_from_one check (page_number >= 1 and objects_seen >= 0)
+    constraint pages_count_from_one check (page_number >= 1)
 );
 comment on table payout.stripe_read_pages is
     'A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as '
@@ -174,7 +173,6 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_engine text,
-    named_settlement text,
     created_at timestamptz,
     read_id bigint,
     seen_at timestamptz not null,
@@ -193,7 +191,6 @@ comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
     'The part of it that was reversed when it was seen first, in minor units.';
-comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
 comment on column payout.listed_transfers.created_at is
     'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
 comment on column payout.listed_transfers.read_id is

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.conftest import Connection
 from tests.engine import Engine
-from tests.races.pauses import GO_ON, PAUSE, SLOW
 from tests.reconcile.listing import begin, claim, report
 from tests.schema.refusals import wait_until_blocked
 
@@ -17,14 +16,12 @@ def test_a_worker_always_gets_a_run_to_go_on_with(
 ) -> None:
     db, second = shared_engine.db, connect("payout_worker", member=2)
     run = begin(db)
-    db.execute(PAUSE)
-    second.execute(SLOW)
 
-    def begin_slowly() -> int:
+    def begin_meanwhile() -> int:
         return len(claim(second, worker="worker_2"))
 
-    waiting = background.submit(begin_slowly)
-    wait_until_blocked(db, second, by=waiting)
-    report(db, run)
-    db.execute(GO_ON)
+    with db.transaction():
+        report(db, run)
+        waiting = background.submit(begin_meanwhile)
+        wait_until_blocked(db, second, by=waiting)
     assert waiting.result() == 1

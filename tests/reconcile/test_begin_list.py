@@ -87,8 +87,8 @@ def test_a_wrong_clock_of_ours_hides_no_transfer(engine: Engine) -> None:
 
 @mutant(
     "a list bounded by a broken time",
-    "newest_on_page",
-    "where c.created <= extract(epoch from p_until)",
+    "take_page",
+    "where c.created <= extract(epoch from r.begun_at)",
     "where c.created < 10000000000",
 )
 def test_a_time_of_stripes_that_is_broken_hides_no_transfer(engine: Engine) -> None:
@@ -291,8 +291,8 @@ def test_nobody_but_a_worker_claims_reads(visit: Callable[..., Connection], role
 @mutant(
     "a look-up begun for nobody",
     "claim_reads",
-    "payout.begin_lookups(p_worker, p_limit - cardinality(v_ids))",
-    "(payout.begin_lookups(p_worker, p_limit))[:p_limit - cardinality(v_ids)]",
+    "payout.begin_due_reads(v_kind, p_worker, p_limit - cardinality(v_ids))",
+    "(payout.begin_due_reads(v_kind, p_worker, p_limit))[:p_limit - cardinality(v_ids)]",
 )
 def test_without_a_kind_everything_is_handed_out_and_no_more_than_asked_for(
     engine: Engine,

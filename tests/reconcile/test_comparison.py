@@ -147,7 +147,7 @@ def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: E
 
 @mutant(
     "a listed transfer that is not kept",
-    "keep_listed_transfers",
+    "take_listed_transfers",
     "where l.belongs_to is not null\n",
     "where false\n",
     at="scheduled",
@@ -180,6 +180,13 @@ def test_a_report_that_comes_after_its_transfer_was_found_is_known(engine: Engin
     assert engine.report_one(success(claim)) == ("already", "paid")
 
 
+@mutant(
+    "a listed transfer judged again by each page",
+    "record_listed_transfers",
+    "and o.signal = 'looked_up'",
+    "and false",
+    at="False-change0",
+)
 @pytest.mark.parametrize(
     "change", [{"amount": 1}, {"currency": "eur"}, {"destination": "acct_2"}, {"livemode": True}]
 )
@@ -194,8 +201,10 @@ def test_an_open_transfer_that_stripe_has_otherwise_is_parked_with_an_alarm(
     assert engine.progress(transfer).state == "parked"
     assert discrepancies(engine) == [Discrepancy("answer_contradicts_request", "tr_1", None)]
     assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
-    # The same again is neither a second alarm nor a second discrepancy.
+    # The same again is neither a second alarm nor a second discrepancy, and no fact more.
+    facts = engine.observations(transfer)
     assert reconcile(engine.db, ours(engine.db, **change)).objects_found == 0
+    assert engine.observations(transfer) == facts
     assert len(discrepancies(engine)) == 1
 
 
@@ -405,7 +414,7 @@ UNREADABLE: dict[str, object] = {
 @mutant(
     "an unreadable object that nobody hears of",
     "take_page",
-    "if cardinality(v_seen) < jsonb_array_length(p_objects) then",
+    "if cardinality(v_listed) < jsonb_array_length(p_objects) then",
     "if false then",
     at="text",
 )

@@ -247,11 +247,11 @@ def test_operators_who_resolved_a_contradiction_are_notified_of_another(
 
 @mutant(
     "a resolved contradiction that explains any later one",
-    "is_explained",
-    "\n            and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']\n"
-    "                = p_discrepancy.theirs\n"
-    "                    - array['amount_reversed_minor', 'created_at', 'metadata_keys']",
-    "",
+    "record_discrepancies",
+    "d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']\n"
+    "                        = n.theirs",
+    "n.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']\n"
+    "                        = n.theirs",
 )
 def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> None:
     pay(engine, "seller_1")

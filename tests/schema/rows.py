@@ -211,7 +211,6 @@ def read_page_row(connection: Connection, payout_transfer_id: int) -> Row:
         "page_number": 1,
         "parameters": {},
         "has_more": False,
-        "objects_seen": 0,
         "received_at": "2030-01-01 00:00:01Z",
     }
 
