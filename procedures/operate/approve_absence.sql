@@ -1,7 +1,8 @@
 -- approve_absence: let the engine take large transfers for absent at Stripe, on its own proof.
 --
--- Called by: approve. It proves nothing by itself: the engine looks each transfer up once more, at
--- once, and only then gives its key up. Its alarm asked for this decision, and is resolved by it.
+-- Called by: do_proposed, which has locked them. It proves nothing by itself: the engine looks each
+-- one up once more, at once, and only then gives its key up. Its alarm asked for this decision, and
+-- is resolved by it.
 
 create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
 returns setof payout.act_result
@@ -10,11 +11,6 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (p_payout_transfer_ids)
-    order by s.payout_transfer_id
-    for update;
     insert into payout.operator_actions (action, subject, reason, details)
     select 'approve_absence', s.payout_transfer_id::text, p_reason,
         jsonb_build_object('generation', s.generation)

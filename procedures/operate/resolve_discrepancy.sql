@@ -8,7 +8,7 @@
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
-returns payout.discrepancies
+returns text
 language plpgsql
 volatile
 security definer
@@ -35,23 +35,22 @@ begin
                 hint = 'select * from payout_api.discrepancies';
     end if;
     if v_discrepancy.resolved_at is not null then
-        return v_discrepancy;
+        return 'already';
     end if;
 
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = session_user,
         resolution = p_reason
-    where d.discrepancy_id = p_discrepancy_id
-    returning * into v_discrepancy;
-
+    where d.discrepancy_id = p_discrepancy_id;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('resolve_discrepancy', v_discrepancy.kind, p_reason,
         jsonb_build_object('discrepancy_id', p_discrepancy_id));
-    return v_discrepancy;
+    return 'done';
 end
 $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
-    'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
+    'Resolves a discrepancy with a reason: done, or already; it releases no hold and moves no '
+    'money.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;

@@ -139,8 +139,8 @@ def test_a_repayment_takes_no_settlement_of_that_id_for_its_own(
 @mutant(
     "an approval that pays what was reversed since",
     "do_proposed",
-    "v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);",
-    "v_ids[1], (payout.owed_again(v_ids[1], 'why')).amount_minor, p_proposal.reason);",
+    "v_ids[1], (v_details ->> 'amount_minor')::bigint, p_proposal.reason);",
+    "v_ids[1], (select open_minor from payout_api.reversed_money), p_proposal.reason);",
 )
 def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=3 * LARGE)
@@ -156,8 +156,8 @@ def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None
 @mutant(
     "a large amount repaid by one person",
     "repay",
-    "elsif v_takes_two then",
-    "elsif false then",
+    "elsif v_owed.amount_minor > (",
+    "elsif 0 > (",
 )
 def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -172,8 +172,8 @@ def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
 @mutant(
     "a large amount written off by one person",
     "write_off",
-    "elsif v_takes_two then",
-    "elsif false then",
+    "elsif p_amount_minor > (",
+    "elsif 0 > (",
 )
 def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
