@@ -12006,34 +12006,6 @@ $$;
 comment on function payout.approve_absence(bigint[], text) is
     'Notes that these parked transfers may have a new key once the engine has proved them absent '
     'at Stripe, and has them looked up.';
--- frozen: procedures/operate/broken_entries.sql 834876e84319
-create or replace function payout.broken_entries(p_from bigint, p_to bigint)
-returns setof bigint
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select e.ledger_entry_id
-    from payout.ledger_entries as e
-    where e.payout_transfer_id between p_from and p_to
-        and (e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
-            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
-            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
-                <> (e.operator_action_id is not null)
-            or (
-                e.kind,
-                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
-                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
-            ) not in (
-                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
-                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
-                ('cancel', '*', 'settlement_funds'),
-                ('settle_outside', 'in_flight', 'paid_outside'),
-                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds')))
-$$;
-comment on function payout.broken_entries(bigint, bigint) is
-    'Numbers of entries whose amount, accounts, reversal or act do not go with their kind.';
 -- frozen: procedures/operate/cancel.sql 82fd37a5c693
 create or replace function payout_api.cancel(
     p_reason text,
@@ -12311,34 +12283,51 @@ as $$
     ) as c
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_dates.sql 2dacc58b3ca9
-create or replace function payout.check_dates()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_entries.sql 053796b08805
+create or replace function payout.check_entries(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every date is one that was decided', count(*) = 0,
-        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
-        'find out who moved it; the settlement''s pay_after and the observations say the true one'
-    from payout_api.open_transfers as s
-    where s.next_attempt_at > clock_timestamp() + interval '1 day'
-        and not exists (
-            select
-            from payout.payout_transfers as p
-            join payout.settlements as t on t.settlement_id = p.settlement_id
-            where p.payout_transfer_id = s.payout_transfer_id
-                and t.pay_after >= s.next_attempt_at
-        )
-        and not exists (
-            select
-            from payout.transfer_observations as o
-            where o.payout_transfer_id = s.payout_transfer_id
-                and o.next_attempt_at >= s.next_attempt_at
-        )
+    select w.rule, w.name || ' ' || w.id,
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (
+        select 'every entry is a movement that exists', 'entry', e.ledger_entry_id
+        from payout.ledger_entries as e
+        where e.payout_transfer_id between p_from and p_to
+            and (e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+                or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+                or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+                    <> (e.operator_action_id is not null)
+                or (
+                    e.kind,
+                    case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                    case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+                ) not in (
+                    ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                    ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                    ('reversal', 'stripe_balance', '*'),
+                    ('cancel', 'in_flight', 'settlement_funds'),
+                    ('cancel', '*', 'settlement_funds'),
+                    ('settle_outside', 'in_flight', 'paid_outside'),
+                    ('settle_outside', '*', 'paid_outside'),
+                    ('write_off', '*', 'settlement_funds')))
+        union all
+        select 'every amount that is owed again is listed', 'transfer', e.payout_transfer_id
+        from payout.ledger_entries as e
+        where e.payout_transfer_id between p_from and p_to
+            and e.kind in ('reversal', 'write_off')
+            and not exists (
+                select from payout.open_reversals as o
+                where o.payout_transfer_id = e.payout_transfer_id
+            )
+        group by e.payout_transfer_id
+        having sum(case e.kind when 'reversal' then e.amount_minor else -e.amount_minor end) > 0
+    ) as w (rule, name, id)
 $$;
-comment on function payout.check_dates() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_holds.sql 3f73f9ab9ad5
+comment on function payout.check_entries(bigint, bigint) is 'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/check_holds.sql e55633d641cb
 create or replace function payout.check_holds()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12367,6 +12356,25 @@ as $$
     from payout.transfer_states as s
     left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
     where s.hold_id is not null and h.hold_id is null
+    union all
+    select 'every date is one that was decided', count(*) = 0,
+        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
+        'find out who moved it; the settlement''s pay_after and the observations say the true one'
+    from payout_api.open_transfers as s
+    where s.next_attempt_at > clock_timestamp() + interval '1 day'
+        and not exists (
+            select
+            from payout.payout_transfers as p
+            join payout.settlements as t on t.settlement_id = p.settlement_id
+            where p.payout_transfer_id = s.payout_transfer_id
+                and t.pay_after >= s.next_attempt_at
+        )
+        and not exists (
+            select
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = s.payout_transfer_id
+                and o.next_attempt_at >= s.next_attempt_at
+        )
 $$;
 comment on function payout.check_holds() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_identity.sql 47c26dd9ac6a
@@ -12629,7 +12637,7 @@ as $$
 $$;
 comment on function payout.check_references(bigint, bigint) is
     'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql 9627fbb7efce
+-- frozen: procedures/operate/check_rules.sql 1475bdf4e70b
 create or replace function payout.check_rules(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
 language sql
@@ -12644,11 +12652,10 @@ as $$
             and s.payout_transfer_id between p_from and p_to
             and t.payout_transfer_id between p_from and p_to
     )
-    select w.rule, w.name || ' ' || w.id,
+    select w.rule, 'transfer ' || w.id,
         'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
     from (
-        select 'every request still to be sent agrees with its row', 'transfer',
-            o.payout_transfer_id
+        select 'every request still to be sent agrees with its row', o.payout_transfer_id
         from open_transfers as o
         join payout.settlements as m on m.settlement_id = o.settlement_id
         cross join payout.engine_settings as e
@@ -12663,7 +12670,7 @@ as $$
                 payout.request_sha256(r.request))
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
-        select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id
+        select 'every transfer that is not paid can go on', o.payout_transfer_id
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
             or case (o.progress).reason
@@ -12677,13 +12684,7 @@ as $$
                     select from payout.payee_accounts as a where a.payee_id = o.payee_id
                 )
             end
-        union all
-        select 'every entry is a movement that exists', 'entry', e.id
-        from payout.broken_entries(p_from, p_to) as e (id)
-        union all
-        select 'every amount that is owed again is listed', 'transfer', u.id
-        from payout.unlisted_reversals(p_from, p_to) as u (id)
-    ) as w (rule, name, id)
+    ) as w (rule, id)
 $$;
 comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_seals.sql 2749c1df1728
@@ -13132,7 +13133,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 9523316db55e
+-- frozen: procedures/operate/doctor.sql 2f65e993eed6
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -13180,8 +13181,6 @@ as $$
         union all
         select * from payout.check_books()
         union all
-        select * from payout.check_dates()
-        union all
         select * from payout.check_seals()
     ) as c
 $$;
@@ -13192,7 +13191,7 @@ comment on function payout_api.doctor(text, boolean) is
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/operate/end_not_ours_rule.sql cb10f34d819b
+-- frozen: procedures/operate/end_not_ours_rule.sql 1fbe82b16e38
 create or replace function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text)
 returns text
 language plpgsql
@@ -13210,29 +13209,25 @@ begin
                 hint = 'Say why such transfers are to be looked at again.';
     end if;
 
-    select * into v_rule
-    from payout.not_ours_rules as r
-    where r.not_ours_rule_id = p_rule_id
-    for update;
-    if not found then
-        raise exception 'rule % does not exist', p_rule_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.not_ours';
-    end if;
-    if v_rule.ended_at is not null then
-        return 'already';
-    end if;
-
     update payout.not_ours_rules as r
     set ended_at = payout.clock(),
         ended_by = session_user,
         end_reason = p_reason
-    where r.not_ours_rule_id = p_rule_id
+    where r.not_ours_rule_id = p_rule_id and r.ended_at is null
     returning * into v_rule;
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
-    return 'done';
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
+        return 'done';
+    elsif exists (
+        select from payout.not_ours_rules as r where r.not_ours_rule_id = p_rule_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'rule % does not exist', p_rule_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.not_ours';
 end
 $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
@@ -13504,7 +13499,7 @@ comment on function payout_api.explain(bigint, text, text) is
 revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 9cfe5f86913b
+-- frozen: procedures/operate/hold.sql 8dcb1dd03e19
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -13533,17 +13528,17 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := p_scope in ('engine', 'transfer') or case p_scope
+    v_exists := case p_scope
+        when 'engine' then true
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
-    end;
-    if p_scope = 'transfer' then
-        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+        when 'settlement' then exists (
+            select from payout.settlements as s where s.settlement_id = p_subject)
+        when 'transfer' then exists (
             select from payout.payout_transfers as t
-            where t.payout_transfer_id = p_subject::bigint);
-    end if;
+            where t.payout_transfer_id = substring(p_subject, '^[1-9][0-9]{0,17}$')::bigint)
+    end;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
@@ -13594,22 +13589,6 @@ $$;
 comment on function payout.known_of(text, bigint[]) is
     'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
     'have; of the database the reason for which claims are stopped.';
--- frozen: procedures/operate/last_settlement_id.sql 9f19b3ecf0c6
-create or replace function payout.last_settlement_id()
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return greatest(
-        (select max(s.settlement_id::text) from payout.settlements as s),
-        (select max(l.settlement_id::text) from payout.settlement_lines as l),
-        (select max(j.settlement_id::text) from payout.payout_jobs as j),
-        (select max(t.settlement_id::text) from payout.payout_transfers as t));
-end
-$$;
-comment on function payout.last_settlement_id() is 'Null: there is none.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
 returns numeric
@@ -13837,26 +13816,6 @@ begin
 end
 $$;
 comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/next_settlement_id.sql 67a105e1620f
-create or replace function payout.next_settlement_id(p_after text)
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return least(
-        (select min(s.settlement_id::text) from payout.settlements as s
-            where s.settlement_id > p_after),
-        (select min(l.settlement_id::text) from payout.settlement_lines as l
-            where l.settlement_id > p_after),
-        (select min(j.settlement_id::text) from payout.payout_jobs as j
-            where j.settlement_id > p_after),
-        (select min(t.settlement_id::text) from payout.payout_transfers as t
-            where t.settlement_id > p_after));
-end
-$$;
-comment on function payout.next_settlement_id(text) is 'Null: there is none.';
 -- frozen: procedures/operate/open_states.sql 186f3733f0f0
 create or replace function payout.open_states(p_limit integer)
 returns setof payout.transfer_states
@@ -14206,7 +14165,7 @@ comment on function payout_api.repay(bigint, text, boolean) is
     'transfer. p_preview changes nothing.';
 revoke execute on function payout_api.repay(bigint, text, boolean) from public;
 grant execute on function payout_api.repay(bigint, text, boolean) to payout_operator;
--- frozen: procedures/operate/resolve_discrepancy.sql 371169c82310
+-- frozen: procedures/operate/resolve_discrepancy.sql 6dd5105bb0c6
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
@@ -14217,7 +14176,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancy payout.discrepancies;
+    v_kind text;
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
@@ -14226,29 +14185,26 @@ begin
                 hint = 'Name the cause, and the action that was taken.';
     end if;
 
-    select * into v_discrepancy
-    from payout.discrepancies as d
-    where d.discrepancy_id = p_discrepancy_id
-    for update;
-    if not found then
-        raise exception 'discrepancy % does not exist', p_discrepancy_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.discrepancies';
-    end if;
-    if v_discrepancy.resolved_at is not null then
-        return 'already';
-    end if;
-
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = session_user,
         resolution = p_reason
-    where d.discrepancy_id = p_discrepancy_id;
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('resolve_discrepancy', v_discrepancy.kind, p_reason,
-        jsonb_build_object('discrepancy_id', p_discrepancy_id));
-    return 'done';
+    where d.discrepancy_id = p_discrepancy_id and d.resolved_at is null
+    returning d.kind into v_kind;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('resolve_discrepancy', v_kind, p_reason,
+            jsonb_build_object('discrepancy_id', p_discrepancy_id));
+        return 'done';
+    elsif exists (
+        select from payout.discrepancies as d where d.discrepancy_id = p_discrepancy_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'discrepancy % does not exist', p_discrepancy_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.discrepancies';
 end
 $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
@@ -14700,27 +14656,7 @@ as $$
 $$;
 comment on function payout.unlist_closed(bigint[]) is
     'Removes the rows of open_reversals of these transfers, unless something of them is owed.';
--- frozen: procedures/operate/unlisted_reversals.sql 9a31c1ef941e
-create or replace function payout.unlisted_reversals(p_from bigint, p_to bigint)
-returns setof bigint
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select e.payout_transfer_id
-    from payout.ledger_entries as e
-    where e.payout_transfer_id between p_from and p_to
-        and e.kind in ('reversal', 'write_off')
-        and not exists (
-            select from payout.open_reversals as o
-            where o.payout_transfer_id = e.payout_transfer_id
-        )
-    group by e.payout_transfer_id
-    having sum(case e.kind when 'reversal' then e.amount_minor else -e.amount_minor end) > 0
-$$;
-comment on function payout.unlisted_reversals(bigint, bigint) is
-    'Numbers of transfers whose open amount payout_api.reversed_money does not show.';
--- frozen: procedures/operate/verify_books.sql 1c3cf46dd9b8
+-- frozen: procedures/operate/verify_books.sql 00cd100b2ea0
 create or replace function payout_api.verify_books(
     p_from bigint default null, p_to bigint default null
 )
@@ -14744,6 +14680,8 @@ begin
         return query
         select * from payout.check_rules(v_from, v_to)
         union all
+        select * from payout.check_entries(v_from, v_to)
+        union all
         select * from payout.check_references(v_from, v_to)
         union all
         select * from payout.check_acts(v_from, v_to)
@@ -14766,7 +14704,7 @@ comment on function payout_api.verify_books(bigint, bigint) is
 revoke execute on function payout_api.verify_books(bigint, bigint) from public;
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql cb844f35b752
+-- frozen: procedures/operate/verify_settlements.sql 9bde775b3694
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -14780,12 +14718,28 @@ set enable_seqscan = off
 as $$
 declare
     v_from text := coalesce(p_from, '');
-    v_last text := coalesce(p_to, payout.last_settlement_id());
     v_to text;
+    v_last text;
     v_rows bigint;
     v_found bigint := 0::bigint;
 begin
-    while v_from <= v_last loop
+    loop
+        -- Text has no successor that could be computed: the next id is looked up.
+        select min(n.settlement_id), coalesce(p_to, max(n.settlement_id)) into v_from, v_last
+        from (
+            select s.settlement_id from payout.settlements as s
+            union all
+            select l.settlement_id from payout.settlement_lines as l
+            union all
+            select j.settlement_id from payout.payout_jobs as j
+            union all
+            select t.settlement_id from payout.payout_transfers as t
+        ) as n
+        where n.settlement_id >= v_from and n.settlement_id is distinct from v_to;
+        exit when (v_from <= v_last) is not true;
+        if v_to is not null then
+            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
+        end if;
         v_to := coalesce((
             select s.settlement_id
             from payout.settlements as s
@@ -14799,10 +14753,7 @@ begin
         select * from payout.check_settlement_rows(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
-        v_from := payout.next_settlement_id(v_to);
-        if v_from <= v_last then
-            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
-        end if;
+        v_from := v_to;
     end loop;
 end
 $$;

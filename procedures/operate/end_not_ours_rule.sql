@@ -22,29 +22,25 @@ begin
                 hint = 'Say why such transfers are to be looked at again.';
     end if;
 
-    select * into v_rule
-    from payout.not_ours_rules as r
-    where r.not_ours_rule_id = p_rule_id
-    for update;
-    if not found then
-        raise exception 'rule % does not exist', p_rule_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.not_ours';
-    end if;
-    if v_rule.ended_at is not null then
-        return 'already';
-    end if;
-
     update payout.not_ours_rules as r
     set ended_at = payout.clock(),
         ended_by = session_user,
         end_reason = p_reason
-    where r.not_ours_rule_id = p_rule_id
+    where r.not_ours_rule_id = p_rule_id and r.ended_at is null
     returning * into v_rule;
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
-    return 'done';
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
+        return 'done';
+    elsif exists (
+        select from payout.not_ours_rules as r where r.not_ours_rule_id = p_rule_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'rule % does not exist', p_rule_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.not_ours';
 end
 $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
