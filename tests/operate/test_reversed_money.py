@@ -187,6 +187,27 @@ def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
 
 
 @mutant(
+    "a proposal to write off that outlives an alarm",
+    "write_off",
+    "array(select a.payout_transfer_id from unnest(v_acts) as a)",
+    "'{}'",
+)
+def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    reverse(engine, transfer, LARGE)
+    engine.operator.execute(WRITE_OFF, [LARGE, "why"])
+    engine.report(success(claim, stripe_transfer_id="tr_2"))
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    approve = "select payout_api.approve(%s, 'as agreed')"
+    assert refusal(engine.approver, approve, [proposal]) == Refusal(
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
+    )
+    assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
+
+
+@mutant(
     "more taken back, and not listed",
     "book_reversals",
     "select b.payout_transfer_id, b.ledger_entry_id from booked as b",
