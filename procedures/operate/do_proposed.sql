@@ -44,8 +44,6 @@ begin
             perform payout.adopt(p_proposal.reason, (v_details ->> 'without_reconcile')::boolean);
         when 'release_hold' then
             perform payout.end_holds(v_hold_ids, session_user, p_proposal.reason);
-        when 'approve_absence' then
-            return query select * from payout.approve_absence(v_ids, p_proposal.reason);
         when 'write_off' then
             return query select * from payout.close_reversed(
                 'write_off', v_details ->> 'payee_id', v_details ->> 'currency',

@@ -40,9 +40,7 @@ as $$
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join payout.engine_settings as e
     cross join uncompared as c
-    -- To approve an absence is to retry one that was proved absent.
-    cross join lateral payout.judge_act(
-        case p_verb when 'approve_absence' then 'retry' else p_verb end, s, t, e) as j
+    cross join lateral payout.judge_act(p_verb, s, t, e) as j
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
 $$;

@@ -34,13 +34,20 @@ begin
             where s.payout_transfer_id = any (p_payout_transfer_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    if p_verb = 'retry' then
+    if p_verb in ('retry', 'approve_absence') then
         perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
         -- A look decides about these: at once.
         update payout.transfer_states as s
         set next_lookup_at = payout.clock()
         where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
     end if;
+    -- The alarm asked for this decision.
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    where p_verb = 'approve_absence'
+        and d.payout_transfer_id = any (v_ids)
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
     return v_ids;
 end
 $$;

@@ -18,7 +18,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_refused text := payout.act_problem(p_signal, p_state, p_transfer, p_settings);
+    -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
+    v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
+    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
@@ -28,7 +30,7 @@ begin
 
     v_judgement.verdict := 'ok';
     v_judgement.reason := p_state.reason;
-    case p_signal
+    case v_signal
         when 'cancel' then
             v_judgement.to_state := 'cancelled';
             v_judgement.reason := 'cancelled_by_operator';
