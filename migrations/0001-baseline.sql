@@ -1255,7 +1255,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 7b6bcc180946
+-- frozen: sql/tables/transfers.sql e2d43a8c7421
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1512,7 +1512,8 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up', 'key_opened', 'retry', 'park', 'give_up', 'cancel', 'settle_outside')),
+        'looked_up', 'key_opened', 'retry', 'approve_absence', 'park', 'give_up', 'cancel',
+        'settle_outside')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -5918,9 +5919,9 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 6ff646d6a9c1
+-- frozen: procedures/report/act_problem.sql 985f76d7fc49
 create or replace function payout.act_problem(
-    p_outcome payout.outcome,
+    p_signal text,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
     p_settings payout.engine_settings
@@ -5932,12 +5933,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_state text := p_state.state::text;
-    v_signal text := p_outcome.signal;
     v_wait payout.holds := payout.wait_of(p_state, p_transfer);
 begin
-    if (v_signal, v_state) in (
+    if (p_signal, v_state) in (
             ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
-        or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
+        or (p_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
             and p_state.next_attempt_at <= payout.clock() and v_wait.hold_id is null) then
         return 'already';
     elsif v_state in ('paid', 'cancelled', 'settled_outside') then
@@ -5946,7 +5946,7 @@ begin
         return 'a worker is sending it: wait for the answer, or for the end of its lease';
     end if;
 
-    return case v_signal
+    return case p_signal
         when 'park' then case when v_state not in ('retry_wait', 'unknown')
             then format('it is %s and not being sent: hold keeps it from being sent', v_state) end
         when 'give_up' then case when v_state <> 'parked'
@@ -5980,7 +5980,7 @@ begin
                 select from payout.listed_transfers as l
                 where l.payout_ref = p_transfer.payout_ref
             ) then 'Stripe lists a transfer of it: the next sweep judges that one'
-            when v_signal = 'cancel' and v_state = 'failed'
+            when p_signal = 'cancel' and v_state = 'failed'
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
@@ -5991,7 +5991,7 @@ begin
 end
 $$;
 comment on function payout.act_problem(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    text, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'A sentence, or already; null: it can be done.';
 -- frozen: procedures/report/counted_keys.sql 09a7955de38a
 create or replace function payout.counted_keys(p_state payout.transfer_states)
@@ -6133,7 +6133,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql 26a64b5563eb
+-- frozen: procedures/report/judge_absence.sql ebfe4b3e5a60
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6166,10 +6166,11 @@ begin
     end if;
 
     if v_never_left or p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (
-        select from payout.operator_actions as a
-        where a.action = 'approve_absence'
-            and a.subject = p_state.payout_transfer_id::text
-            and (a.details ->> 'generation')::integer = p_state.generation
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.signal = 'approve_absence'
+            and o.verdict = 'ok'
     ) then
         v_judgement.to_state := 'failed';
         v_judgement.error_rule_id := 61;
@@ -6193,9 +6194,9 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
--- frozen: procedures/report/judge_act.sql 25dd6bd8d88f
+-- frozen: procedures/report/judge_act.sql 8d3a8f43f6a8
 create or replace function payout.judge_act(
-    p_outcome payout.outcome,
+    p_signal text,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
     p_settings payout.engine_settings
@@ -6207,7 +6208,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_refused text := payout.act_problem(p_outcome, p_state, p_transfer, p_settings);
+    -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
+    v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
+    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
@@ -6217,7 +6220,7 @@ begin
 
     v_judgement.verdict := 'ok';
     v_judgement.reason := p_state.reason;
-    case p_outcome.signal
+    case v_signal
         when 'cancel' then
             v_judgement.to_state := 'cancelled';
             v_judgement.reason := 'cancelled_by_operator';
@@ -6242,7 +6245,7 @@ begin
 end
 $$;
 comment on function payout.judge_act(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    text, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'The move that the act makes; already; or stale, with the sentence that says why not.';
 -- frozen: procedures/report/judge_decline.sql 2ff0704548d9
 create or replace function payout.judge_decline(
@@ -6454,7 +6457,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql 5e5c8df73d2b
+-- frozen: procedures/report/judge_outcome.sql 2f1793d07bf0
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6476,7 +6479,7 @@ begin
     elsif p_outcome.signal in ('lease_expired', 'key_expired') then
         return payout.judge_expiry(p_outcome, p_state, p_settings);
     elsif p_outcome.operator_action_id is not null then
-        return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_act(p_outcome.signal, p_state, p_transfer, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not. Any login of
@@ -10968,13 +10971,14 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql c22f300cc042
+-- frozen: procedures/operate/act.sql db0e5377a691
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
     p_reason text,
     p_preview boolean,
-    p_details jsonb default '{}'
+    p_details jsonb default '{}',
+    p_takes_two boolean default false
 )
 returns setof payout.act_result
 language plpgsql
@@ -10982,11 +10986,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_action_id bigint;
     v_acts payout.act_result[];
     v_ids bigint[];
 begin
-    perform payout.refuse_without_reason(p_verb, p_reason);
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot % without a reason', replace(p_verb, '_', ' ')
+            using
+                errcode = 'SP314',
+                hint = 'Say why: p_reason is kept with the act.';
+    end if;
     if p_preview is not true then
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
@@ -10996,7 +11004,7 @@ begin
     end if;
 
     v_acts := array(
-        select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_details) as a);
+        select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_takes_two) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
     perform payout.plan_awaited_looks(v_acts)
@@ -11004,68 +11012,32 @@ begin
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
+    elsif p_takes_two then
+        return query select * from unnest(v_acts) as a where a.result <> 'preview';
+        return query select * from payout.propose(p_verb, p_reason, v_ids, p_details);
+        return;
     end if;
 
-    insert into payout.operator_actions (action, subject, reason, details)
-    values (p_verb, case cardinality(v_ids) when 1 then v_ids[1]::text end, p_reason,
-        p_details || jsonb_build_object('payout_transfer_ids', to_jsonb(v_ids)))
-    returning operator_action_id into v_action_id;
-    v_ids := array(
-        select r.payout_transfer_id
-        from payout.record_outcomes_apart(array(
-            select payout.act_outcome(p_verb, s, v_action_id, p_details)
-            from payout.transfer_states as s
-            where s.payout_transfer_id = any (v_ids)
-            order by s.payout_transfer_id)) as r
-        where r.verdict = 'ok');
-    perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason) where p_verb = 'retry';
-    -- A look decides about these: at once.
-    update payout.transfer_states as s
-    set next_lookup_at = payout.clock()
-    where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
-
+    v_ids := payout.record_acts(p_verb, v_ids, p_reason, p_details);
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
-        s.state::text,
-        case
-            when a.payout_transfer_id = any (v_ids) then 'done'
-            when a.result = 'preview' then 'refused'
-            else a.result
-        end,
-        case
-            when a.payout_transfer_id = any (v_ids) then 'was ' || a.state
-            when a.result = 'preview' then 'its row contradicts its facts: it was set aside'
-            else a.detail
-        end
+        s.state::text, d.result, d.detail
     from unnest(v_acts) as a
     join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id
+    cross join lateral (
+        select 'done', 'was ' || a.state where a.payout_transfer_id = any (v_ids)
+        union all
+        select 'refused', 'its row contradicts its facts: it was set aside'
+        where a.result = 'preview'
+        union all
+        select a.result, a.detail
+        limit 1
+    ) as d (result, detail)
     order by a.payout_transfer_id;
 end
 $$;
-comment on function payout.act(text, bigint[], text, boolean, jsonb) is
-    'One row for each transfer; a preview changes nothing.';
--- frozen: procedures/operate/act_outcome.sql 8ae9b65ba76d
-create or replace function payout.act_outcome(
-    p_verb text,
-    p_state payout.transfer_states,
-    p_operator_action_id bigint,
-    p_details jsonb
-)
-returns payout.outcome
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
-        'payout_transfer_id', p_state.payout_transfer_id,
-        'generation', p_state.generation,
-        'attempt', p_state.attempt,
-        'signal', p_verb,
-        'operator_action_id', p_operator_action_id,
-        'detail', p_details ->> 'reference'))
-$$;
-comment on function payout.act_outcome(text, payout.transfer_states, bigint, jsonb) is
-    'The outcome that the act is for the present key of a transfer.';
+comment on function payout.act(text, bigint[], text, boolean, jsonb, boolean) is
+    'One row for each transfer; a preview changes nothing; an act that takes two is proposed.';
 -- frozen: procedures/operate/add_currency.sql 24ffe561c56b
 create or replace function payout_api.add_currency(
     p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer default 1
@@ -11114,7 +11086,7 @@ comment on function payout_api.add_currency(text, integer, text, integer) is
 revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
 grant execute on function payout_api.add_currency(text, integer, text, integer)
     to payout_operator;
--- frozen: procedures/operate/add_not_ours_rule.sql c4c332f462bc
+-- frozen: procedures/operate/add_not_ours_rule.sql 7a036596e788
 create or replace function payout_api.add_not_ours_rule(
     p_reason text,
     p_created_before timestamptz default null,
@@ -11122,7 +11094,7 @@ create or replace function payout_api.add_not_ours_rule(
     p_destination text default null,
     p_everything boolean default false
 )
-returns payout.not_ours_rules
+returns bigint
 language plpgsql
 volatile
 security definer
@@ -11160,31 +11132,31 @@ begin
                 is not distinct from (p_created_before, p_metadata_key, p_destination);
     end if;
     perform payout.resolve_by_rules();
-    return v_rule;
+    return v_rule.not_ours_rule_id;
 end
 $$;
 comment on function payout_api.add_not_ours_rule(text, timestamptz, text, text, boolean) is
     'Counts transfers at Stripe as those of other software: made before a time, with a key in '
     'their metadata, to an account (all that are given), or everything that cannot be ours; with '
-    'a reason. Resolves their open discrepancies. Safe to repeat.';
+    'a reason. Resolves their open discrepancies; returns the number of the rule.';
 revoke execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) from public;
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/adopt.sql 9bf37df92e8f
+-- frozen: procedures/operate/adopt.sql 02092aff4b72
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
-returns payout.adoptions
+returns text
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_adoption payout.adoptions;
+    v_adoption_id bigint;
     v_read_id bigint;
 begin
     if coalesce(btrim(p_reason), '') = '' then
@@ -11196,9 +11168,8 @@ begin
 
     perform from payout.engine_settings for update;
     v_problem := payout.identity_problem();
-    select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;
     if v_problem is null then
-        return v_adoption;
+        return 'already';
     end if;
 
     select r.read_id into v_read_id
@@ -11221,47 +11192,44 @@ begin
     end if;
 
     if p_preview then
-        return null;
+        return 'preview';
     end if;
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
     select w.*, v_read_id, p_reason from payout.database_identity() as w
-    returning * into v_adoption;
+    returning adoption_id into v_adoption_id;
     insert into payout.operator_actions (action, subject, reason, details)
-    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
+    values ('adopt_database', v_adoption_id, p_reason, jsonb_build_object(
         'read_id', v_read_id, 'problem', v_problem));
-    return v_adoption;
+    return 'done';
 end
 $$;
 comment on function payout.adopt(text, boolean, boolean) is
     'Adopts the database under its present identity once a comparison that began within the last '
-    'hour has finished, or without one; a preview returns null where it could be done.';
--- frozen: procedures/operate/adopt_database.sql e54e437153a3
+    'hour has finished, or without one: done, already or preview.';
+-- frozen: procedures/operate/adopt_database.sql ae8040b999b9
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
-returns payout.adoptions
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_adoption payout.adoptions := payout.adopt(p_reason, p_without_reconcile, true);
 begin
-    if v_adoption is null then
-        perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
-            'without_reconcile', p_without_reconcile is true,
-            'problem', payout.identity_problem(),
-            'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)));
+    if payout.adopt(p_reason, p_without_reconcile, true) = 'already' then
+        return 'already';
     end if;
-    return v_adoption;
+    perform payout.propose('adopt_database', p_reason, '{}', jsonb_build_object(
+        'without_reconcile', p_without_reconcile is true));
+    return 'proposed';
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
     'Proposes to adopt the database under its present identity, with a reason, once a comparison '
-    'that began within the last hour has finished; p_without_reconcile does without one. Null: it '
-    'waits for payout_api.approve. Safe to repeat.';
+    'that began within the last hour has finished; p_without_reconcile does without one. '
+    'Proposed: it waits for payout_api.approve; or already.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
 -- frozen: procedures/operate/approve.sql a3ee12ab9a3c
@@ -11315,67 +11283,7 @@ comment on function payout_api.approve(bigint, text) is
     'its result. payout_api.proposals lists those that wait.';
 revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;
--- frozen: procedures/operate/approve_absence.sql 6f078cf6158b
-create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
-returns setof payout.act_result
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (p_payout_transfer_ids)
-    order by s.payout_transfer_id
-    for update;
-    insert into payout.operator_actions (action, subject, reason, details)
-    select 'approve_absence', s.payout_transfer_id::text, p_reason,
-        jsonb_build_object('generation', s.generation)
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
-    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
-    from payout.discrepancies as d
-    join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
-    where s.payout_transfer_id = any (p_payout_transfer_ids)
-        and s.state = 'parked'
-        and d.kind = 'absence_awaits_approval'
-        and d.resolved_at is null;
-    return query
-    select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
-end
-$$;
-comment on function payout.approve_absence(bigint[], text) is
-    'Notes that these parked transfers may have a new key once the engine has proved them absent '
-    'at Stripe, and has them looked up.';
--- frozen: procedures/operate/broken_entries.sql 834876e84319
-create or replace function payout.broken_entries(p_from bigint, p_to bigint)
-returns setof bigint
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select e.ledger_entry_id
-    from payout.ledger_entries as e
-    where e.payout_transfer_id between p_from and p_to
-        and (e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
-            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
-            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
-                <> (e.operator_action_id is not null)
-            or (
-                e.kind,
-                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
-                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
-            ) not in (
-                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
-                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
-                ('cancel', '*', 'settlement_funds'),
-                ('settle_outside', 'in_flight', 'paid_outside'),
-                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds')))
-$$;
-comment on function payout.broken_entries(bigint, bigint) is
-    'Numbers of entries whose amount, accounts, reversal or act do not go with their kind.';
--- frozen: procedures/operate/cancel.sql 65b175ce21a1
+-- frozen: procedures/operate/cancel.sql 82fd37a5c693
 create or replace function payout_api.cancel(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -11386,19 +11294,16 @@ create or replace function payout_api.cancel(
     p_preview boolean default false
 )
 returns setof payout.act_result
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return query
     select * from payout.act(
         'cancel',
         payout.selected_transfers(
             p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because),
-        p_reason, p_preview);
-end
+        p_reason, p_preview)
 $$;
 comment on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
@@ -11474,11 +11379,11 @@ comment on function payout_api.change_setting(text, text, text) is
     'operator_actions.';
 revoke execute on function payout_api.change_setting(text, text, text) from public;
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;
--- frozen: procedures/operate/change_stripe_account.sql 627577f46637
+-- frozen: procedures/operate/change_stripe_account.sql d2c01cf05bb8
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
-returns payout.engine_settings
+returns text
 language plpgsql
 volatile
 security definer
@@ -11486,7 +11391,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_old payout.engine_settings;
-    v_new payout.engine_settings;
 begin
     if coalesce(p_stripe_account_id !~ '^acct_[A-Za-z0-9_]+$', true) or p_is_livemode is null
         or coalesce(btrim(p_reason), '') = '' then
@@ -11508,13 +11412,12 @@ begin
     end if;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
-        return v_old;
+        return 'already';
     end if;
 
     perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
     update payout.engine_settings as e
-    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
-    returning * into v_new;
+    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('change_stripe_account', p_stripe_account_id, p_reason, jsonb_build_object(
         'is_livemode', p_is_livemode, 'old_stripe_account_id', v_old.stripe_account_id,
@@ -11522,12 +11425,12 @@ begin
     if v_old.stripe_account_id is not null then
         insert into payout.adoptions (reason) values ('Stripe account changed: ' || p_reason);
     end if;
-    return v_new;
+    return 'done';
 end
 $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
-    'Fixes another Stripe account or mode, with a reason; claims are refused until the database '
-    'is adopted again.';
+    'Fixes another Stripe account or mode, with a reason: done, or already; claims are refused '
+    'until the database is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
 -- frozen: procedures/operate/check_acts.sql dfa419e3fe1c
@@ -11657,34 +11560,51 @@ as $$
     ) as c
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_dates.sql 2dacc58b3ca9
-create or replace function payout.check_dates()
-returns table (check_name text, is_ok boolean, detail text, hint text)
+-- frozen: procedures/operate/check_entries.sql 053796b08805
+create or replace function payout.check_entries(p_from bigint, p_to bigint)
+returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every date is one that was decided', count(*) = 0,
-        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
-        'find out who moved it; the settlement''s pay_after and the observations say the true one'
-    from payout_api.open_transfers as s
-    where s.next_attempt_at > clock_timestamp() + interval '1 day'
-        and not exists (
-            select
-            from payout.payout_transfers as p
-            join payout.settlements as t on t.settlement_id = p.settlement_id
-            where p.payout_transfer_id = s.payout_transfer_id
-                and t.pay_after >= s.next_attempt_at
-        )
-        and not exists (
-            select
-            from payout.transfer_observations as o
-            where o.payout_transfer_id = s.payout_transfer_id
-                and o.next_attempt_at >= s.next_attempt_at
-        )
+    select w.rule, w.name || ' ' || w.id,
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (
+        select 'every entry is a movement that exists', 'entry', e.ledger_entry_id
+        from payout.ledger_entries as e
+        where e.payout_transfer_id between p_from and p_to
+            and (e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+                or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+                or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+                    <> (e.operator_action_id is not null)
+                or (
+                    e.kind,
+                    case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                    case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+                ) not in (
+                    ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                    ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                    ('reversal', 'stripe_balance', '*'),
+                    ('cancel', 'in_flight', 'settlement_funds'),
+                    ('cancel', '*', 'settlement_funds'),
+                    ('settle_outside', 'in_flight', 'paid_outside'),
+                    ('settle_outside', '*', 'paid_outside'),
+                    ('write_off', '*', 'settlement_funds')))
+        union all
+        select 'every amount that is owed again is listed', 'transfer', e.payout_transfer_id
+        from payout.ledger_entries as e
+        where e.payout_transfer_id between p_from and p_to
+            and e.kind in ('reversal', 'write_off')
+            and not exists (
+                select from payout.open_reversals as o
+                where o.payout_transfer_id = e.payout_transfer_id
+            )
+        group by e.payout_transfer_id
+        having sum(case e.kind when 'reversal' then e.amount_minor else -e.amount_minor end) > 0
+    ) as w (rule, name, id)
 $$;
-comment on function payout.check_dates() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_holds.sql 3f73f9ab9ad5
+comment on function payout.check_entries(bigint, bigint) is 'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/check_holds.sql e55633d641cb
 create or replace function payout.check_holds()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11713,6 +11633,25 @@ as $$
     from payout.transfer_states as s
     left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
     where s.hold_id is not null and h.hold_id is null
+    union all
+    select 'every date is one that was decided', count(*) = 0,
+        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
+        'find out who moved it; the settlement''s pay_after and the observations say the true one'
+    from payout_api.open_transfers as s
+    where s.next_attempt_at > clock_timestamp() + interval '1 day'
+        and not exists (
+            select
+            from payout.payout_transfers as p
+            join payout.settlements as t on t.settlement_id = p.settlement_id
+            where p.payout_transfer_id = s.payout_transfer_id
+                and t.pay_after >= s.next_attempt_at
+        )
+        and not exists (
+            select
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = s.payout_transfer_id
+                and o.next_attempt_at >= s.next_attempt_at
+        )
 $$;
 comment on function payout.check_holds() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_identity.sql 47c26dd9ac6a
@@ -11975,7 +11914,7 @@ as $$
 $$;
 comment on function payout.check_references(bigint, bigint) is
     'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql 365294d8bbd8
+-- frozen: procedures/operate/check_rules.sql a4c6d7110c5c
 create or replace function payout.check_rules(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
 language sql
@@ -11990,11 +11929,10 @@ as $$
             and s.payout_transfer_id between p_from and p_to
             and t.payout_transfer_id between p_from and p_to
     )
-    select w.rule, w.name || ' ' || w.id,
+    select w.rule, 'transfer ' || w.id,
         'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
     from (
-        select 'every request still to be sent agrees with its row', 'transfer',
-            o.payout_transfer_id
+        select 'every request still to be sent agrees with its row', o.payout_transfer_id
         from open_transfers as o
         join payout.settlements as m on m.settlement_id = o.settlement_id
         cross join payout.engine_settings as e
@@ -12007,7 +11945,7 @@ as $$
                 o.transfer, r.destination, m.metadata, e.installation_id)
             or ((o.progress).window_begins_at is not null and r.request is null)
         union all
-        select 'every transfer that is not paid can go on', 'transfer', o.payout_transfer_id
+        select 'every transfer that is not paid can go on', o.payout_transfer_id
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
             or case (o.progress).reason
@@ -12021,13 +11959,7 @@ as $$
                     select from payout.payee_accounts as a where a.payee_id = o.payee_id
                 )
             end
-        union all
-        select 'every entry is a movement that exists', 'entry', e.id
-        from payout.broken_entries(p_from, p_to) as e (id)
-        union all
-        select 'every amount that is owed again is listed', 'transfer', u.id
-        from payout.unlisted_reversals(p_from, p_to) as u (id)
-    ) as w (rule, name, id)
+    ) as w (rule, id)
 $$;
 comment on function payout.check_rules(bigint, bigint) is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_seals.sql 28935022a2b6
@@ -12331,7 +12263,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql be9b2f74012a
+-- frozen: procedures/operate/close_reversed.sql 71166afa2325
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12347,38 +12279,38 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids bigint[];
     v_acts payout.act_result[];
     v_open_minor bigint;
     v_action_id bigint;
 begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id in (
-            select r.payout_transfer_id
-            from payout_api.reversed_money as r
-            where r.payee_id = p_payee_id
-                and r.currency = p_currency
-                and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
-    order by s.payout_transfer_id
-    for update;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id in (
+                select r.payout_transfer_id
+                from payout_api.reversed_money as r
+                where r.payee_id = p_payee_id and r.currency = p_currency
+                    and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
+        order by s.payout_transfer_id
+        for update);
     select coalesce(sum(r.open_minor), 0)::bigint,
-        array_agg(row(
-            r.payout_transfer_id, r.settlement_id, r.payee_id,
+        array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
-            format('%s of %s reversed', payout_api.major_units(r.part_minor, r.currency),
-                payout_api.major_units(r.open_minor, r.currency)))::payout.act_result
+            format('%s of %s reversed%s', payout_api.major_units(r.part_minor, r.currency),
+                payout_api.major_units(r.open_minor, r.currency),
+                case when p_preview and p_amount_minor > e.approval_limit_minor
+                    then ', once another person approves' end))::payout.act_result
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
-        select o.*, least(o.open_minor, p_amount_minor - coalesce(sum(o.open_minor) over (
-            order by o.payout_transfer_id rows between unbounded preceding and 1 preceding), 0)
-        )::bigint as part_minor
+        select o.*, least(o.open_minor, p_amount_minor + o.open_minor
+            - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
-        where o.payee_id = p_payee_id
-            and o.currency = p_currency
-            and o.payout_transfer_id = coalesce(p_payout_transfer_id, o.payout_transfer_id)
-    ) as r;
+        where o.payout_transfer_id = any (v_ids)
+    ) as r
+    cross join payout.engine_settings as e;
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
@@ -12402,7 +12334,7 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
-        perform payout.unlist_closed(array(select a.payout_transfer_id from unnest(v_acts) as a));
+        perform payout.unlist_closed(v_ids);
     end if;
     return query select * from unnest(v_acts);
 end
@@ -12411,8 +12343,8 @@ comment on function payout.close_reversed(
     text, text, text, bigint, bigint, text, boolean
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
-    'transfer. A preview changes nothing.';
--- frozen: procedures/operate/do_proposed.sql db961ec8e98a
+    'transfer. A preview changes nothing, and says if another person has to approve.';
+-- frozen: procedures/operate/do_proposed.sql b53849b4fed1
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -12420,21 +12352,26 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_details jsonb := p_proposal.details;
+    v_verb text := v_details ->> 'verb';
     v_ids bigint[] := array(
-        select i::bigint
-        from jsonb_array_elements_text(p_proposal.details -> 'payout_transfer_ids') as i);
+        select i::bigint from jsonb_array_elements_text(v_details -> 'payout_transfer_ids') as i);
+    v_hold_ids bigint[];
 begin
-    perform from payout.transfer_states as s
-    where s.payout_transfer_id = any (v_ids)
-    order by s.payout_transfer_id
-    for update;
-    if not p_proposal.details @> payout.known_of_transfers(v_ids)
-        or (p_proposal.details ->> 'verb' = 'adopt_database'
-            and payout.identity_problem() is not null
-            and not p_proposal.details @> jsonb_build_object(
-                'problem', payout.identity_problem(),
-                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)))
-    then
+    -- An alarm has locked the hold that it relies on.
+    if v_verb = 'release_hold' then
+        v_hold_ids := array(
+            select h.hold_id
+            from payout.holds as h
+            where h.hold_id = p_proposal.subject::bigint and h.released_at is null
+            for update);
+    else
+        perform from payout.transfer_states as s
+        where s.payout_transfer_id = any (v_ids)
+        order by s.payout_transfer_id
+        for update;
+    end if;
+    if not v_details @> payout.known_of(v_verb, v_ids) then
         raise exception 'proposal %: another send, alarm or stop came meanwhile',
             p_proposal.operator_action_id
             using
@@ -12442,31 +12379,27 @@ begin
                 hint = 'Look at payout_api.unpaid and doctor(), then have it proposed again.';
     end if;
 
-    case p_proposal.details ->> 'verb'
+    case v_verb
         when 'adopt_database' then
-            perform payout.adopt(
-                p_proposal.reason, (p_proposal.details ->> 'without_reconcile')::boolean);
+            perform payout.adopt(p_proposal.reason, (v_details ->> 'without_reconcile')::boolean);
         when 'release_hold' then
-            perform payout.end_proposed_hold(p_proposal);
-        when 'approve_absence' then
-            return query select * from payout.approve_absence(v_ids, p_proposal.reason);
+            perform payout.end_holds(v_hold_ids, session_user, p_proposal.reason);
         when 'write_off' then
             return query select * from payout.close_reversed(
-                'write_off', p_proposal.details ->> 'payee_id', p_proposal.details ->> 'currency',
-                (p_proposal.details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
+                'write_off', v_details ->> 'payee_id', v_details ->> 'currency',
+                (v_details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
         when 'repay' then
             return query select * from payout.pay_again(
-                v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);
+                v_ids[1], (v_details ->> 'amount_minor')::bigint, p_proposal.reason);
         else
             return query select * from payout.act(
-                p_proposal.details ->> 'verb', v_ids, p_proposal.reason, false,
-                p_proposal.details - 'verb');
+                v_verb, v_ids, p_proposal.reason, false, v_details - 'verb');
     end case;
 end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 9523316db55e
+-- frozen: procedures/operate/doctor.sql 2f65e993eed6
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12514,8 +12447,6 @@ as $$
         union all
         select * from payout.check_books()
         union all
-        select * from payout.check_dates()
-        union all
         select * from payout.check_seals()
     ) as c
 $$;
@@ -12526,9 +12457,9 @@ comment on function payout_api.doctor(text, boolean) is
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/operate/end_not_ours_rule.sql 3ea7be9cb963
+-- frozen: procedures/operate/end_not_ours_rule.sql 1fbe82b16e38
 create or replace function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text)
-returns payout.not_ours_rules
+returns text
 language plpgsql
 volatile
 security definer
@@ -12544,66 +12475,32 @@ begin
                 hint = 'Say why such transfers are to be looked at again.';
     end if;
 
-    select * into v_rule
-    from payout.not_ours_rules as r
-    where r.not_ours_rule_id = p_rule_id
-    for update;
-    if not found then
-        raise exception 'rule % does not exist', p_rule_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.not_ours';
-    end if;
-    if v_rule.ended_at is not null then
-        return v_rule;
-    end if;
-
     update payout.not_ours_rules as r
     set ended_at = payout.clock(),
         ended_by = session_user,
         end_reason = p_reason
-    where r.not_ours_rule_id = p_rule_id
+    where r.not_ours_rule_id = p_rule_id and r.ended_at is null
     returning * into v_rule;
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
-    return v_rule;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
+        return 'done';
+    elsif exists (
+        select from payout.not_ours_rules as r where r.not_ours_rule_id = p_rule_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'rule % does not exist', p_rule_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.not_ours';
 end
 $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
-    'Ends a rule with a reason; the next comparison reads all of Stripe''s transfers. Safe to '
-    'repeat.';
+    'Ends a rule with a reason: done, or already; the next comparison reads all of Stripe''s '
+    'transfers.';
 revoke execute on function payout_api.end_not_ours_rule(bigint, text) from public;
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;
--- frozen: procedures/operate/end_proposed_hold.sql ec9543597442
-create or replace function payout.end_proposed_hold(p_proposal payout.operator_actions)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_hold payout.holds;
-begin
-    select * into v_hold
-    from payout.holds as h
-    where h.hold_id = p_proposal.subject::bigint and h.released_at is null
-    for update;
-    if v_hold.scope = 'transfer' and exists (
-        select from payout.discrepancies as d
-        where d.payout_transfer_id = v_hold.subject::bigint
-            and d.discrepancy_id > (p_proposal.details ->> 'newest_discrepancy_id')::bigint
-    ) then
-        raise exception 'hold %: another alarm came meanwhile', v_hold.hold_id
-            using
-                errcode = 'SP402',
-                hint = 'Look at payout.discrepancies, then have the release proposed again.';
-    end if;
-    perform payout.end_holds(
-        array_remove(array[v_hold.hold_id], null), session_user, p_proposal.reason);
-end
-$$;
-comment on function payout.end_proposed_hold(payout.operator_actions) is
-    'Releases the hold that is the subject of the proposal.';
 -- frozen: sql/views/reversed_money.sql a23a053516fa
 create or replace view payout_api.reversed_money as
 select
@@ -12849,7 +12746,7 @@ comment on function payout_api.explain(bigint, text, text) is
 revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 9cfe5f86913b
+-- frozen: procedures/operate/hold.sql 8dcb1dd03e19
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -12878,17 +12775,17 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := p_scope in ('engine', 'transfer') or case p_scope
+    v_exists := case p_scope
+        when 'engine' then true
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
-    end;
-    if p_scope = 'transfer' then
-        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+        when 'settlement' then exists (
+            select from payout.settlements as s where s.settlement_id = p_subject)
+        when 'transfer' then exists (
             select from payout.payout_transfers as t
-            where t.payout_transfer_id = p_subject::bigint);
-    end if;
+            where t.payout_transfer_id = substring(p_subject, '^[1-9][0-9]{0,17}$')::bigint)
+    end;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
@@ -12912,46 +12809,33 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of_transfers.sql 4d86de11a0e4
-create or replace function payout.known_of_transfers(p_payout_transfer_ids bigint[])
+-- frozen: procedures/operate/known_of.sql 061653e9cfb7
+create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case
-        when p_payout_transfer_ids = '{}' then '{}'
-        else jsonb_build_object(
+        when p_payout_transfer_ids <> '{}' then jsonb_build_object(
             'attempts', (
                 select jsonb_agg(s.attempt order by s.payout_transfer_id)
                 from payout.transfer_states as s
                 where s.payout_transfer_id = any (p_payout_transfer_ids)),
-            'newest_discrepancy_id', (
-                select max(d.discrepancy_id)
+            'discrepancies', (
+                select count(*)
                 from payout.discrepancies as d
                 where d.payout_transfer_id = any (p_payout_transfer_ids)))
+        when p_verb = 'adopt_database' and payout.identity_problem() is not null
+            then jsonb_build_object(
+                'problem', payout.identity_problem(),
+                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a))
+        else '{}'
     end
 $$;
-comment on function payout.known_of_transfers(bigint[]) is
-    'The attempts of the transfers, in the order of their numbers, and the id of their newest '
-    'discrepancy, as an object; an empty one for none.';
-revoke execute on function payout.known_of_transfers(bigint[]) from public;
--- frozen: procedures/operate/last_settlement_id.sql 9f19b3ecf0c6
-create or replace function payout.last_settlement_id()
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return greatest(
-        (select max(s.settlement_id::text) from payout.settlements as s),
-        (select max(l.settlement_id::text) from payout.settlement_lines as l),
-        (select max(j.settlement_id::text) from payout.payout_jobs as j),
-        (select max(t.settlement_id::text) from payout.payout_transfers as t));
-end
-$$;
-comment on function payout.last_settlement_id() is 'Null: there is none.';
+comment on function payout.known_of(text, bigint[]) is
+    'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
+    'have; of the database the reason for which claims are stopped.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
 returns numeric
@@ -13180,26 +13064,6 @@ begin
 end
 $$;
 comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/next_settlement_id.sql 67a105e1620f
-create or replace function payout.next_settlement_id(p_after text)
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return least(
-        (select min(s.settlement_id::text) from payout.settlements as s
-            where s.settlement_id > p_after),
-        (select min(l.settlement_id::text) from payout.settlement_lines as l
-            where l.settlement_id > p_after),
-        (select min(j.settlement_id::text) from payout.payout_jobs as j
-            where j.settlement_id > p_after),
-        (select min(t.settlement_id::text) from payout.payout_transfers as t
-            where t.settlement_id > p_after));
-end
-$$;
-comment on function payout.next_settlement_id(text) is 'Null: there is none.';
 -- frozen: procedures/operate/open_states.sql 186f3733f0f0
 create or replace function payout.open_states(p_limit integer)
 returns setof payout.transfer_states
@@ -13228,23 +13092,7 @@ as $$
 $$;
 comment on function payout.open_states(integer) is
     'Transfers that are scheduled, being sent, waiting, parked or failed.';
--- frozen: procedures/operate/owed_again.sql 2b94526ac49f
-create or replace function payout.owed_again(p_payout_transfer_id bigint, p_reason text)
-returns payout.act_result
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select a
-    from payout.payout_transfers as t
-    left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
-    cross join lateral payout.close_reversed(
-        'repay', t.payee_id, t.currency, r.open_minor, p_payout_transfer_id, p_reason, true) as a
-    where t.payout_transfer_id = p_payout_transfer_id
-$$;
-comment on function payout.owed_again(bigint, text) is
-    'The preview: the amount that is owed again.';
--- frozen: procedures/operate/park.sql ef5e2e86b567
+-- frozen: procedures/operate/park.sql d75133f04427
 create or replace function payout_api.park(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -13255,19 +13103,16 @@ create or replace function payout_api.park(
     p_preview boolean default false
 )
 returns setof payout.act_result
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return query
     select * from payout.act(
         'park',
         payout.selected_transfers(
             p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because),
-        p_reason, p_preview);
-end
+        p_reason, p_preview)
 $$;
 comment on function payout_api.park(
     text, bigint, text, text, text, text, boolean
@@ -13280,7 +13125,7 @@ revoke execute on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql ac459a74dabc
+-- frozen: procedures/operate/pay_again.sql a39cb78e7bfa
 create or replace function payout.pay_again(
     p_payout_transfer_id bigint, p_amount_minor bigint, p_reason text
 )
@@ -13290,12 +13135,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_transfer payout.payout_transfers;
     v_settlement_id text;
 begin
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_payout_transfer_id;
     perform payout.close_reversed(
-        'repay', v_owed.payee_id, v_owed.currency, p_amount_minor, p_payout_transfer_id, p_reason,
-        false);
+        'repay', v_transfer.payee_id, v_transfer.currency, p_amount_minor, p_payout_transfer_id,
+        p_reason, false);
     v_settlement_id := (
         select format('repay_%s_%s', p_payout_transfer_id, n.number)
         from generate_series(1, 1000) as n (number)
@@ -13305,8 +13153,8 @@ begin
         order by n.number
         limit 1);
     perform payout_api.complete_settlement(
-        v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
-            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', p_amount_minor)));
+        v_settlement_id, v_transfer.currency, jsonb_build_array(jsonb_build_object(
+            'line_id', '1', 'payee_id', v_transfer.payee_id, 'amount_minor', p_amount_minor)));
     return query
     select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
         payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
@@ -13338,9 +13186,9 @@ as $$
 $$;
 comment on function payout.plan_awaited_looks(payout.act_result[]) is
     'Plans a look, for the time from which it counts, where none is planned.';
--- frozen: procedures/operate/previewed_acts.sql b1bd0e3a7227
+-- frozen: procedures/operate/previewed_acts.sql 0f7309da07dc
 create or replace function payout.previewed_acts(
-    p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
+    p_verb text, p_payout_transfer_ids bigint[], p_takes_two boolean
 )
 returns setof payout.act_result
 language sql
@@ -13367,43 +13215,48 @@ as $$
         end,
         case j.verdict
             when 'stale' then j.reason
-            when 'ok' then coalesce(
-                c.problem, 'becomes ' || nullif(j.to_state, s.state::text), 'goes on now')
-                || case when p_details ? 'takes_two' then ', once another person approves'
-                else '' end
+            when 'ok' then coalesce(c.problem, concat_ws(', ',
+                coalesce('becomes ' || nullif(j.to_state, s.state::text), 'goes on now'),
+                case when p_takes_two then 'once another person approves' end))
         end
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join payout.engine_settings as e
     cross join uncompared as c
-    cross join lateral payout.judge_act(
-        payout.act_outcome(p_verb, s, 0, p_details), s, t, e) as j
+    cross join lateral payout.judge_act(p_verb, s, t, e) as j
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
 $$;
-comment on function payout.previewed_acts(text, bigint[], jsonb) is
+comment on function payout.previewed_acts(text, bigint[], boolean) is
     'One row for each transfer, with result preview, already or refused.';
--- frozen: procedures/operate/propose.sql fc864b661be1
+-- frozen: procedures/operate/propose.sql 9b4e1af44c28
 create or replace function payout.propose(
-    p_verb text, p_subject text, p_reason text, p_details jsonb
+    p_verb text,
+    p_reason text,
+    p_payout_transfer_ids bigint[],
+    p_details jsonb default '{}',
+    p_subject text default null
 )
-returns bigint
+returns setof payout.act_result
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
-        || payout.known_of_transfers(array(
-            select i::bigint
-            from jsonb_array_elements_text(p_details -> 'payout_transfer_ids') as i));
-    v_proposal payout.operator_actions;
+    v_subject text := coalesce(p_subject,
+        case cardinality(p_payout_transfer_ids) when 1 then p_payout_transfer_ids[1]::text end);
+    v_details jsonb := p_details
+        || jsonb_build_object(
+            'verb', p_verb, 'payout_transfer_ids', to_jsonb(p_payout_transfer_ids))
+        || payout.known_of(p_verb, p_payout_transfer_ids);
+    v_call text;
+    v_proposal_id bigint;
 begin
-    select a.* into v_proposal
+    select a.operator_action_id into v_proposal_id
     from payout.operator_actions as a
     where a.expires_at > payout.clock()
         and a.action = 'propose'
-        and a.subject is not distinct from p_subject
+        and a.subject is not distinct from v_subject
         and a.details = v_details
         and a.acted_by = session_user
         and not exists (
@@ -13413,68 +13266,93 @@ begin
     limit 1;
     if not found then
         insert into payout.operator_actions (action, subject, reason, details, expires_at)
-        select 'propose', p_subject, p_reason, v_details,
+        select 'propose', v_subject, p_reason, v_details,
             payout.clock() + e.proposals_expire_after
         from payout.engine_settings as e
-        returning * into v_proposal;
+        returning operator_action_id into v_proposal_id;
     end if;
-    raise notice 'proposal % waits for another person: '
-        'select * from payout_api.approve(%, ''…'')',
-        v_proposal.operator_action_id, v_proposal.operator_action_id;
-    return v_proposal.operator_action_id;
-end
-$$;
-comment on function payout.propose(text, text, text, jsonb) is
-    'Returns the number of the proposal, which payout_api.approve takes.';
--- frozen: procedures/operate/proposed_acts.sql 6d35a6f0fe88
-create or replace function payout.proposed_acts(
-    p_payout_transfer_ids bigint[], p_proposal_id bigint
-)
-returns setof payout.act_result
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
+    v_call := format('select * from payout_api.approve(%s, ''…'')', v_proposal_id);
+    raise notice 'proposal % waits for another person: %', v_proposal_id, v_call;
+    return query
     select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
         payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
-        s.state::text, 'proposed', format(
-            'another person: select * from payout_api.approve(%s, ''…'')', p_proposal_id)
+        s.state::text, 'proposed', 'another person: ' || v_call
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where t.payout_transfer_id = any (p_payout_transfer_ids)
-    order by t.payout_transfer_id
-$$;
-comment on function payout.proposed_acts(bigint[], bigint) is
-    'One row for each transfer, with result proposed and the call that approves.';
--- frozen: procedures/operate/refuse_without_reason.sql dbf34126f82c
-create or replace function payout.refuse_without_reason(p_verb text, p_reason text)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if coalesce(btrim(p_reason), '') = '' then
-        raise exception 'cannot % without a reason', replace(p_verb, '_', ' ')
-            using
-                errcode = 'SP314',
-                hint = 'Say why: p_reason is kept with the act.';
-    end if;
+    order by t.payout_transfer_id;
 end
 $$;
-comment on function payout.refuse_without_reason(text, text) is
-    'Raises SP314 if the reason is null or blank.';
--- frozen: procedures/operate/release_hold.sql 48ca55073ed5
+comment on function payout.propose(text, text, bigint[], jsonb, text) is
+    'One row for each transfer, with result proposed and the call that approves, which a notice '
+    'shows as well.';
+-- frozen: procedures/operate/record_acts.sql 455e16ad57ac
+create or replace function payout.record_acts(
+    p_verb text, p_payout_transfer_ids bigint[], p_reason text, p_details jsonb
+)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_action_id bigint;
+    v_ids bigint[];
+begin
+    insert into payout.operator_actions (action, subject, reason, details)
+    values (p_verb,
+        case cardinality(p_payout_transfer_ids) when 1 then p_payout_transfer_ids[1]::text end,
+        p_reason,
+        p_details || jsonb_build_object('payout_transfer_ids', to_jsonb(p_payout_transfer_ids)))
+    returning operator_action_id into v_action_id;
+    v_ids := array(
+        select r.payout_transfer_id
+        from payout.record_outcomes_apart(array(
+            select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
+                'payout_transfer_id', s.payout_transfer_id,
+                'generation', s.generation,
+                'attempt', s.attempt,
+                'signal', p_verb,
+                'operator_action_id', v_action_id,
+                'detail', p_details ->> 'reference'))
+            from payout.transfer_states as s
+            where s.payout_transfer_id = any (p_payout_transfer_ids)
+            order by s.payout_transfer_id)) as r
+        where r.verdict = 'ok');
+    perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason)
+    where p_verb in ('retry', 'approve_absence');
+    -- A look decides about these: at once.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
+    -- The alarm asked for this decision.
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    where p_verb = 'approve_absence'
+        and d.payout_transfer_id = any (v_ids)
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
+    return v_ids;
+end
+$$;
+comment on function payout.record_acts(text, bigint[], text, jsonb) is
+    'Numbers of the transfers with which it was done; the others were set aside.';
+-- frozen: procedures/operate/release_hold.sql 54b87e8d6fc4
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
-returns payout.holds
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The operator can have seen the alarms about these at most.
+    v_ids bigint[] := array(
+        select h.subject::bigint
+        from payout.holds as h
+        where h.hold_id = p_hold_id and h.scope = 'transfer');
+    v_known jsonb := payout.known_of('release_hold', v_ids);
     v_hold payout.holds;
-    v_known_ids bigint[];
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot release hold % without a reason', p_hold_id
@@ -13483,32 +13361,18 @@ begin
                 hint = 'Give the reason why sending is safe again.';
     end if;
 
-    -- The operator can have seen these discrepancies at most.
-    v_known_ids := array(
-        select d.discrepancy_id
-        from payout.holds as h
-        join payout.discrepancies as d on d.payout_transfer_id = h.subject::bigint
-        where h.hold_id = p_hold_id and h.scope = 'transfer');
-
     select * into v_hold
     from payout.holds as h
     where h.hold_id = p_hold_id
     for update;
-
     if not found then
         raise exception 'hold % does not exist', p_hold_id
             using
                 errcode = 'SP310',
                 hint = 'select * from payout.holds where released_at is null';
     elsif v_hold.released_at is not null then
-        return v_hold;
-    end if;
-
-    if v_hold.scope = 'transfer' and exists (
-        select from payout.discrepancies as d
-        where d.payout_transfer_id = v_hold.subject::bigint
-            and d.discrepancy_id <> all (v_known_ids)
-    ) then
+        return 'already';
+    elsif v_known <> payout.known_of('release_hold', v_ids) then
         raise exception 'hold %: another alarm came meanwhile', p_hold_id
             using
                 errcode = 'SP402',
@@ -13516,43 +13380,23 @@ begin
     end if;
 
     perform payout.warn_of_former_accounts(v_hold);
-    return payout.release_or_propose(v_hold, p_reason);
+    if exists (
+        select from payout.discrepancies as d
+        where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null
+    ) then
+        perform payout.propose('release_hold', p_reason, v_ids, p_subject => p_hold_id::text);
+        return 'proposed';
+    end if;
+    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
+    return 'done';
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold '
-    'of an open alarm stays until another person approves. Safe to repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
+    'already; or proposed: the hold of an open alarm stays until another person approves.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/release_or_propose.sql 005c69bc675a
-create or replace function payout.release_or_propose(p_hold payout.holds, p_reason text)
-returns payout.holds
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_hold payout.holds;
-begin
-    if exists (
-        select from payout.discrepancies as d
-        where d.discrepancy_id = p_hold.discrepancy_id and d.resolved_at is null
-    ) then
-        perform payout.propose('release_hold', p_hold.hold_id::text, p_reason, (
-            select jsonb_build_object('newest_discrepancy_id', max(d.discrepancy_id))
-            from payout.discrepancies as d
-            where p_hold.scope <> 'transfer'
-                or d.payout_transfer_id = p_hold.subject::bigint));
-    else
-        perform payout.end_holds(array[p_hold.hold_id], session_user, p_reason);
-    end if;
-    select * into v_hold from payout.holds as h where h.hold_id = p_hold.hold_id;
-    return v_hold;
-end
-$$;
-comment on function payout.release_or_propose(payout.holds, text) is
-    'Returns the hold as it is then: it stays until another person approves.';
--- frozen: procedures/operate/repay.sql e86460f0c616
+-- frozen: procedures/operate/repay.sql c5b4861bcaa4
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13564,19 +13408,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
-    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
-    v_takes_two boolean := v_owed.amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e);
+    v_owed payout.act_result;
 begin
+    select a.* into v_owed
+    from payout.payout_transfers as t
+    left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
+    cross join lateral payout.close_reversed(
+        'repay', t.payee_id, t.currency, r.open_minor, t.payout_transfer_id, p_reason, true) as a
+    where t.payout_transfer_id = p_payout_transfer_id;
     if p_preview is true then
-        v_owed.detail := v_owed.detail || case when v_takes_two
-            then ', once another person approves' else '' end;
-        return query select v_owed.*;
-    elsif v_takes_two then
+        return next v_owed;
+    elsif v_owed.amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e
+    ) then
         return query
-        select * from payout.proposed_acts(v_ids, payout.propose(
-            'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
-                'payout_transfer_ids', to_jsonb(v_ids), 'amount_minor', v_owed.amount_minor)));
+        select * from payout.propose(
+            'repay', p_reason, v_ids, jsonb_build_object('amount_minor', v_owed.amount_minor));
     else
         return query
         select * from payout.pay_again(p_payout_transfer_id, v_owed.amount_minor, p_reason);
@@ -13588,18 +13435,18 @@ comment on function payout_api.repay(bigint, text, boolean) is
     'transfer. p_preview changes nothing.';
 revoke execute on function payout_api.repay(bigint, text, boolean) from public;
 grant execute on function payout_api.repay(bigint, text, boolean) to payout_operator;
--- frozen: procedures/operate/resolve_discrepancy.sql 860565c25199
+-- frozen: procedures/operate/resolve_discrepancy.sql 6dd5105bb0c6
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
-returns payout.discrepancies
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancy payout.discrepancies;
+    v_kind text;
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
@@ -13608,38 +13455,34 @@ begin
                 hint = 'Name the cause, and the action that was taken.';
     end if;
 
-    select * into v_discrepancy
-    from payout.discrepancies as d
-    where d.discrepancy_id = p_discrepancy_id
-    for update;
-    if not found then
-        raise exception 'discrepancy % does not exist', p_discrepancy_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.discrepancies';
-    end if;
-    if v_discrepancy.resolved_at is not null then
-        return v_discrepancy;
-    end if;
-
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = session_user,
         resolution = p_reason
-    where d.discrepancy_id = p_discrepancy_id
-    returning * into v_discrepancy;
-
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('resolve_discrepancy', v_discrepancy.kind, p_reason,
-        jsonb_build_object('discrepancy_id', p_discrepancy_id));
-    return v_discrepancy;
+    where d.discrepancy_id = p_discrepancy_id and d.resolved_at is null
+    returning d.kind into v_kind;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('resolve_discrepancy', v_kind, p_reason,
+            jsonb_build_object('discrepancy_id', p_discrepancy_id));
+        return 'done';
+    elsif exists (
+        select from payout.discrepancies as d where d.discrepancy_id = p_discrepancy_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'discrepancy % does not exist', p_discrepancy_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.discrepancies';
 end
 $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
-    'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
+    'Resolves a discrepancy with a reason: done, or already; it releases no hold and moves no '
+    'money.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
--- frozen: procedures/operate/retry.sql ad90a8cbbecc
+-- frozen: procedures/operate/retry.sql 616eebdac217
 create or replace function payout_api.retry(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -13659,30 +13502,21 @@ as $$
 declare
     v_ids bigint[] := payout.selected_transfers(
         p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because);
-    v_verb text := case when p_force then 'give_up' else 'approve_absence' end;
     v_for_two bigint[] := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
         where s.payout_transfer_id = any (v_ids)
             and s.state = 'parked'
-            and (p_force or s.reason = 'absence_awaits_approval')
-        order by s.payout_transfer_id);
+            and (p_force or s.reason = 'absence_awaits_approval'));
 begin
-    if v_for_two <> '{}' and coalesce(btrim(p_reason), '') <> '' then
-        if p_preview is true then
-            return query
-            select * from payout.act(case when p_force then 'give_up' else 'retry' end, v_for_two,
-                p_reason, true, '{"takes_two": true}');
-        else
-            return query
-            select * from payout.proposed_acts(v_for_two, payout.propose(
-                v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
-                jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
-        end if;
-        v_ids := array(
-            select i from unnest(v_ids) as i where i <> all (v_for_two) order by i);
-    end if;
-    return query select * from payout.act('retry', v_ids, p_reason, p_preview);
+    return query
+    select * from payout.act(
+        'retry', array(select i from unnest(v_ids) as i where i <> all (v_for_two)), p_reason,
+        p_preview);
+    return query
+    select * from payout.act(
+        case when p_force then 'give_up' else 'approve_absence' end, v_for_two, p_reason,
+        p_preview, p_takes_two => true);
 end
 $$;
 comment on function payout_api.retry(
@@ -13822,7 +13656,7 @@ comment on function payout_api.set_cap(text, text, text, bigint, integer) is
 revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;
--- frozen: procedures/operate/settle_outside.sql adf43011ae2f
+-- frozen: procedures/operate/settle_outside.sql 6756abe51b59
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
     p_reference text,
@@ -13837,9 +13671,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
-    v_details jsonb := jsonb_build_object(
-        'reference', p_reference, 'payout_transfer_ids', to_jsonb(v_ids));
-    v_act payout.act_result;
 begin
     if coalesce(btrim(p_reference), '') = '' then
         raise exception 'transfer % is not settled outside without a reference',
@@ -13848,20 +13679,14 @@ begin
                 errcode = 'SP314',
                 hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
     end if;
-    select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
-    if v_act.result = 'preview'
-        and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
-    then
-        v_details := v_details || '{"takes_two": true}';
-    end if;
-    if p_preview is not true and v_details ? 'takes_two' then
-        return query
-        select * from payout.proposed_acts(v_ids, payout.propose(
-            'settle_outside', p_payout_transfer_id::text, p_reason, v_details - 'takes_two'));
-    else
-        return query
-        select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);
-    end if;
+    return query
+    select a.*
+    from payout.payout_transfers as t
+    cross join payout.engine_settings as e
+    cross join lateral payout.act(
+        'settle_outside', v_ids, p_reason, p_preview, jsonb_build_object('reference', p_reference),
+        t.amount_minor > e.approval_limit_minor) as a
+    where t.payout_transfer_id = p_payout_transfer_id;
 end
 $$;
 comment on function payout_api.settle_outside(bigint, text, text, boolean) is
@@ -14101,27 +13926,7 @@ as $$
 $$;
 comment on function payout.unlist_closed(bigint[]) is
     'Removes the rows of open_reversals of these transfers, unless something of them is owed.';
--- frozen: procedures/operate/unlisted_reversals.sql 9a31c1ef941e
-create or replace function payout.unlisted_reversals(p_from bigint, p_to bigint)
-returns setof bigint
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select e.payout_transfer_id
-    from payout.ledger_entries as e
-    where e.payout_transfer_id between p_from and p_to
-        and e.kind in ('reversal', 'write_off')
-        and not exists (
-            select from payout.open_reversals as o
-            where o.payout_transfer_id = e.payout_transfer_id
-        )
-    group by e.payout_transfer_id
-    having sum(case e.kind when 'reversal' then e.amount_minor else -e.amount_minor end) > 0
-$$;
-comment on function payout.unlisted_reversals(bigint, bigint) is
-    'Numbers of transfers whose open amount payout_api.reversed_money does not show.';
--- frozen: procedures/operate/verify_books.sql 1c3cf46dd9b8
+-- frozen: procedures/operate/verify_books.sql 00cd100b2ea0
 create or replace function payout_api.verify_books(
     p_from bigint default null, p_to bigint default null
 )
@@ -14145,6 +13950,8 @@ begin
         return query
         select * from payout.check_rules(v_from, v_to)
         union all
+        select * from payout.check_entries(v_from, v_to)
+        union all
         select * from payout.check_references(v_from, v_to)
         union all
         select * from payout.check_acts(v_from, v_to)
@@ -14167,7 +13974,7 @@ comment on function payout_api.verify_books(bigint, bigint) is
 revoke execute on function payout_api.verify_books(bigint, bigint) from public;
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql cb844f35b752
+-- frozen: procedures/operate/verify_settlements.sql 9bde775b3694
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -14181,12 +13988,28 @@ set enable_seqscan = off
 as $$
 declare
     v_from text := coalesce(p_from, '');
-    v_last text := coalesce(p_to, payout.last_settlement_id());
     v_to text;
+    v_last text;
     v_rows bigint;
     v_found bigint := 0::bigint;
 begin
-    while v_from <= v_last loop
+    loop
+        -- Text has no successor that could be computed: the next id is looked up.
+        select min(n.settlement_id), coalesce(p_to, max(n.settlement_id)) into v_from, v_last
+        from (
+            select s.settlement_id from payout.settlements as s
+            union all
+            select l.settlement_id from payout.settlement_lines as l
+            union all
+            select j.settlement_id from payout.payout_jobs as j
+            union all
+            select t.settlement_id from payout.payout_transfers as t
+        ) as n
+        where n.settlement_id >= v_from and n.settlement_id is distinct from v_to;
+        exit when (v_from <= v_last) is not true;
+        if v_to is not null then
+            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
+        end if;
         v_to := coalesce((
             select s.settlement_id
             from payout.settlements as s
@@ -14200,10 +14023,7 @@ begin
         select * from payout.check_settlement_rows(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
-        v_from := payout.next_settlement_id(v_to);
-        if v_from <= v_last then
-            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
-        end if;
+        v_from := v_to;
     end loop;
 end
 $$;
@@ -14252,7 +14072,7 @@ end
 $$;
 comment on function payout.warn_of_former_accounts(payout.holds) is
     'WARNING with their number, if the hold has a payee, settlement or transfer for its subject.';
--- frozen: procedures/operate/write_off.sql 4f0446658af3
+-- frozen: procedures/operate/write_off.sql 6f8bb56a48d2
 create or replace function payout_api.write_off(
     p_payee_id text,
     p_currency text,
@@ -14271,21 +14091,17 @@ declare
         select a
         from payout.close_reversed(
             'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
-    v_takes_two boolean := p_amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e);
 begin
     if p_preview is true then
+        return query select * from unnest(v_acts);
+    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
         return query
-        select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor,
-            a.currency, a.state, a.result, a.detail || case when v_takes_two
-            then ', once another person approves' else '' end
-        from unnest(v_acts) as a;
-    elsif v_takes_two then
-        return query
-        select * from payout.proposed_acts(
+        select * from payout.propose(
+            'write_off', p_reason,
             array(select a.payout_transfer_id from unnest(v_acts) as a),
-            payout.propose('write_off', p_payee_id, p_reason, jsonb_build_object(
-                'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor)));
+            jsonb_build_object(
+                'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor),
+            p_payee_id);
     else
         return query
         select * from payout.close_reversed(

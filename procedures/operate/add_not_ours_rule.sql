@@ -12,7 +12,7 @@ create or replace function payout_api.add_not_ours_rule(
     p_destination text default null,
     p_everything boolean default false
 )
-returns payout.not_ours_rules
+returns bigint
 language plpgsql
 volatile
 security definer
@@ -50,13 +50,13 @@ begin
                 is not distinct from (p_created_before, p_metadata_key, p_destination);
     end if;
     perform payout.resolve_by_rules();
-    return v_rule;
+    return v_rule.not_ours_rule_id;
 end
 $$;
 comment on function payout_api.add_not_ours_rule(text, timestamptz, text, text, boolean) is
     'Counts transfers at Stripe as those of other software: made before a time, with a key in '
     'their metadata, to an account (all that are given), or everything that cannot be ours; with '
-    'a reason. Resolves their open discrepancies. Safe to repeat.';
+    'a reason. Resolves their open discrepancies; returns the number of the rule.';
 revoke execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) from public;

@@ -1,6 +1,6 @@
 -- adopt: adopt this database, so that it hands out transfers again.
 --
--- Called by: adopt_database, to see that it can be done, and approve, which does it.
+-- Called by: adopt_database, to see that it can be done, and do_proposed, which does it.
 -- Locks: the row of settings, so that two operators record one adoption.
 -- A comparison does not show transfers that the old database sent after it began: hence it must
 -- have begun within the last hour, however long it took. One that began under a clock that has
@@ -10,14 +10,14 @@
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
-returns payout.adoptions
+returns text
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_adoption payout.adoptions;
+    v_adoption_id bigint;
     v_read_id bigint;
 begin
     if coalesce(btrim(p_reason), '') = '' then
@@ -29,9 +29,8 @@ begin
 
     perform from payout.engine_settings for update;
     v_problem := payout.identity_problem();
-    select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;
     if v_problem is null then
-        return v_adoption;
+        return 'already';
     end if;
 
     select r.read_id into v_read_id
@@ -54,18 +53,18 @@ begin
     end if;
 
     if p_preview then
-        return null;
+        return 'preview';
     end if;
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
     select w.*, v_read_id, p_reason from payout.database_identity() as w
-    returning * into v_adoption;
+    returning adoption_id into v_adoption_id;
     insert into payout.operator_actions (action, subject, reason, details)
-    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
+    values ('adopt_database', v_adoption_id, p_reason, jsonb_build_object(
         'read_id', v_read_id, 'problem', v_problem));
-    return v_adoption;
+    return 'done';
 end
 $$;
 comment on function payout.adopt(text, boolean, boolean) is
     'Adopts the database under its present identity once a comparison that began within the last '
-    'hour has finished, or without one; a preview returns null where it could be done.';
+    'hour has finished, or without one: done, already or preview.';

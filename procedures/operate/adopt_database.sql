@@ -8,27 +8,24 @@
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
-returns payout.adoptions
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_adoption payout.adoptions := payout.adopt(p_reason, p_without_reconcile, true);
 begin
-    if v_adoption is null then
-        perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
-            'without_reconcile', p_without_reconcile is true,
-            'problem', payout.identity_problem(),
-            'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a)));
+    if payout.adopt(p_reason, p_without_reconcile, true) = 'already' then
+        return 'already';
     end if;
-    return v_adoption;
+    perform payout.propose('adopt_database', p_reason, '{}', jsonb_build_object(
+        'without_reconcile', p_without_reconcile is true));
+    return 'proposed';
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
     'Proposes to adopt the database under its present identity, with a reason, once a comparison '
-    'that began within the last hour has finished; p_without_reconcile does without one. Null: it '
-    'waits for payout_api.approve. Safe to repeat.';
+    'that began within the last hour has finished; p_without_reconcile does without one. '
+    'Proposed: it waits for payout_api.approve; or already.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;

@@ -10,7 +10,7 @@
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
-returns payout.engine_settings
+returns text
 language plpgsql
 volatile
 security definer
@@ -18,7 +18,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_old payout.engine_settings;
-    v_new payout.engine_settings;
 begin
     if coalesce(p_stripe_account_id !~ '^acct_[A-Za-z0-9_]+$', true) or p_is_livemode is null
         or coalesce(btrim(p_reason), '') = '' then
@@ -40,13 +39,12 @@ begin
     end if;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
-        return v_old;
+        return 'already';
     end if;
 
     perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
     update payout.engine_settings as e
-    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
-    returning * into v_new;
+    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('change_stripe_account', p_stripe_account_id, p_reason, jsonb_build_object(
         'is_livemode', p_is_livemode, 'old_stripe_account_id', v_old.stripe_account_id,
@@ -54,11 +52,11 @@ begin
     if v_old.stripe_account_id is not null then
         insert into payout.adoptions (reason) values ('Stripe account changed: ' || p_reason);
     end if;
-    return v_new;
+    return 'done';
 end
 $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
-    'Fixes another Stripe account or mode, with a reason; claims are refused until the database '
-    'is adopted again.';
+    'Fixes another Stripe account or mode, with a reason: done, or already; claims are refused '
+    'until the database is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;

@@ -1,6 +1,6 @@
 -- close_reversed: book that reversed money of a payee is not owed any more, oldest transfer first.
 --
--- Called by: write_off, repay and approve.
+-- Called by: write_off, repay, pay_again and do_proposed.
 -- Locks: the progress rows of the transfers, in id order.
 -- Raises: SP314 no reason, no amount, or more than is owed.
 
@@ -19,38 +19,38 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids bigint[];
     v_acts payout.act_result[];
     v_open_minor bigint;
     v_action_id bigint;
 begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id in (
-            select r.payout_transfer_id
-            from payout_api.reversed_money as r
-            where r.payee_id = p_payee_id
-                and r.currency = p_currency
-                and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
-    order by s.payout_transfer_id
-    for update;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id in (
+                select r.payout_transfer_id
+                from payout_api.reversed_money as r
+                where r.payee_id = p_payee_id and r.currency = p_currency
+                    and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
+        order by s.payout_transfer_id
+        for update);
     select coalesce(sum(r.open_minor), 0)::bigint,
-        array_agg(row(
-            r.payout_transfer_id, r.settlement_id, r.payee_id,
+        array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
-            format('%s of %s reversed', payout_api.major_units(r.part_minor, r.currency),
-                payout_api.major_units(r.open_minor, r.currency)))::payout.act_result
+            format('%s of %s reversed%s', payout_api.major_units(r.part_minor, r.currency),
+                payout_api.major_units(r.open_minor, r.currency),
+                case when p_preview and p_amount_minor > e.approval_limit_minor
+                    then ', once another person approves' end))::payout.act_result
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
-        select o.*, least(o.open_minor, p_amount_minor - coalesce(sum(o.open_minor) over (
-            order by o.payout_transfer_id rows between unbounded preceding and 1 preceding), 0)
-        )::bigint as part_minor
+        select o.*, least(o.open_minor, p_amount_minor + o.open_minor
+            - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
-        where o.payee_id = p_payee_id
-            and o.currency = p_currency
-            and o.payout_transfer_id = coalesce(p_payout_transfer_id, o.payout_transfer_id)
-    ) as r;
+        where o.payout_transfer_id = any (v_ids)
+    ) as r
+    cross join payout.engine_settings as e;
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
@@ -74,7 +74,7 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
-        perform payout.unlist_closed(array(select a.payout_transfer_id from unnest(v_acts) as a));
+        perform payout.unlist_closed(v_ids);
     end if;
     return query select * from unnest(v_acts);
 end
@@ -83,4 +83,4 @@ comment on function payout.close_reversed(
     text, text, text, bigint, bigint, text, boolean
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
-    'transfer. A preview changes nothing.';
+    'transfer. A preview changes nothing, and says if another person has to approve.';

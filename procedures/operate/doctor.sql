@@ -52,8 +52,6 @@ as $$
         union all
         select * from payout.check_books()
         union all
-        select * from payout.check_dates()
-        union all
         select * from payout.check_seals()
     ) as c
 $$;

@@ -14,19 +14,16 @@ create or replace function payout_api.park(
     p_preview boolean default false
 )
 returns setof payout.act_result
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return query
     select * from payout.act(
         'park',
         payout.selected_transfers(
             p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because),
-        p_reason, p_preview);
-end
+        p_reason, p_preview)
 $$;
 comment on function payout_api.park(
     text, bigint, text, text, text, text, boolean

@@ -12,12 +12,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_transfer payout.payout_transfers;
     v_settlement_id text;
 begin
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_payout_transfer_id;
     perform payout.close_reversed(
-        'repay', v_owed.payee_id, v_owed.currency, p_amount_minor, p_payout_transfer_id, p_reason,
-        false);
+        'repay', v_transfer.payee_id, v_transfer.currency, p_amount_minor, p_payout_transfer_id,
+        p_reason, false);
     v_settlement_id := (
         select format('repay_%s_%s', p_payout_transfer_id, n.number)
         from generate_series(1, 1000) as n (number)
@@ -27,8 +30,8 @@ begin
         order by n.number
         limit 1);
     perform payout_api.complete_settlement(
-        v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
-            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', p_amount_minor)));
+        v_settlement_id, v_transfer.currency, jsonb_build_array(jsonb_build_object(
+            'line_id', '1', 'payee_id', v_transfer.payee_id, 'amount_minor', p_amount_minor)));
     return query
     select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
         payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,

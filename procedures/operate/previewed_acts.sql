@@ -5,7 +5,7 @@
 -- was ever claimed, a settlement made by mistake is cancelled before there is a worker.
 
 create or replace function payout.previewed_acts(
-    p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
+    p_verb text, p_payout_transfer_ids bigint[], p_takes_two boolean
 )
 returns setof payout.act_result
 language sql
@@ -32,19 +32,17 @@ as $$
         end,
         case j.verdict
             when 'stale' then j.reason
-            when 'ok' then coalesce(
-                c.problem, 'becomes ' || nullif(j.to_state, s.state::text), 'goes on now')
-                || case when p_details ? 'takes_two' then ', once another person approves'
-                else '' end
+            when 'ok' then coalesce(c.problem, concat_ws(', ',
+                coalesce('becomes ' || nullif(j.to_state, s.state::text), 'goes on now'),
+                case when p_takes_two then 'once another person approves' end))
         end
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join payout.engine_settings as e
     cross join uncompared as c
-    cross join lateral payout.judge_act(
-        payout.act_outcome(p_verb, s, 0, p_details), s, t, e) as j
+    cross join lateral payout.judge_act(p_verb, s, t, e) as j
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
 $$;
-comment on function payout.previewed_acts(text, bigint[], jsonb) is
+comment on function payout.previewed_acts(text, bigint[], boolean) is
     'One row for each transfer, with result preview, already or refused.';

@@ -7,15 +7,20 @@
 -- transfer came while it waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
-returns payout.holds
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The operator can have seen the alarms about these at most.
+    v_ids bigint[] := array(
+        select h.subject::bigint
+        from payout.holds as h
+        where h.hold_id = p_hold_id and h.scope = 'transfer');
+    v_known jsonb := payout.known_of('release_hold', v_ids);
     v_hold payout.holds;
-    v_known_ids bigint[];
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot release hold % without a reason', p_hold_id
@@ -24,32 +29,18 @@ begin
                 hint = 'Give the reason why sending is safe again.';
     end if;
 
-    -- The operator can have seen these discrepancies at most.
-    v_known_ids := array(
-        select d.discrepancy_id
-        from payout.holds as h
-        join payout.discrepancies as d on d.payout_transfer_id = h.subject::bigint
-        where h.hold_id = p_hold_id and h.scope = 'transfer');
-
     select * into v_hold
     from payout.holds as h
     where h.hold_id = p_hold_id
     for update;
-
     if not found then
         raise exception 'hold % does not exist', p_hold_id
             using
                 errcode = 'SP310',
                 hint = 'select * from payout.holds where released_at is null';
     elsif v_hold.released_at is not null then
-        return v_hold;
-    end if;
-
-    if v_hold.scope = 'transfer' and exists (
-        select from payout.discrepancies as d
-        where d.payout_transfer_id = v_hold.subject::bigint
-            and d.discrepancy_id <> all (v_known_ids)
-    ) then
+        return 'already';
+    elsif v_known <> payout.known_of('release_hold', v_ids) then
         raise exception 'hold %: another alarm came meanwhile', p_hold_id
             using
                 errcode = 'SP402',
@@ -57,11 +48,19 @@ begin
     end if;
 
     perform payout.warn_of_former_accounts(v_hold);
-    return payout.release_or_propose(v_hold, p_reason);
+    if exists (
+        select from payout.discrepancies as d
+        where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null
+    ) then
+        perform payout.propose('release_hold', p_reason, v_ids, p_subject => p_hold_id::text);
+        return 'proposed';
+    end if;
+    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
+    return 'done';
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold '
-    'of an open alarm stays until another person approves. Safe to repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
+    'already; or proposed: the hold of an open alarm stays until another person approves.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;

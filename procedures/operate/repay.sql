@@ -16,19 +16,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
-    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
-    v_takes_two boolean := v_owed.amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e);
+    v_owed payout.act_result;
 begin
+    select a.* into v_owed
+    from payout.payout_transfers as t
+    left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
+    cross join lateral payout.close_reversed(
+        'repay', t.payee_id, t.currency, r.open_minor, t.payout_transfer_id, p_reason, true) as a
+    where t.payout_transfer_id = p_payout_transfer_id;
     if p_preview is true then
-        v_owed.detail := v_owed.detail || case when v_takes_two
-            then ', once another person approves' else '' end;
-        return query select v_owed.*;
-    elsif v_takes_two then
+        return next v_owed;
+    elsif v_owed.amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e
+    ) then
         return query
-        select * from payout.proposed_acts(v_ids, payout.propose(
-            'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
-                'payout_transfer_ids', to_jsonb(v_ids), 'amount_minor', v_owed.amount_minor)));
+        select * from payout.propose(
+            'repay', p_reason, v_ids, jsonb_build_object('amount_minor', v_owed.amount_minor));
     else
         return query
         select * from payout.pay_again(p_payout_transfer_id, v_owed.amount_minor, p_reason);

@@ -8,14 +8,14 @@
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
-returns payout.discrepancies
+returns text
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancy payout.discrepancies;
+    v_kind text;
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
@@ -24,34 +24,30 @@ begin
                 hint = 'Name the cause, and the action that was taken.';
     end if;
 
-    select * into v_discrepancy
-    from payout.discrepancies as d
-    where d.discrepancy_id = p_discrepancy_id
-    for update;
-    if not found then
-        raise exception 'discrepancy % does not exist', p_discrepancy_id
-            using
-                errcode = 'SP310',
-                hint = 'select * from payout_api.discrepancies';
-    end if;
-    if v_discrepancy.resolved_at is not null then
-        return v_discrepancy;
-    end if;
-
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = session_user,
         resolution = p_reason
-    where d.discrepancy_id = p_discrepancy_id
-    returning * into v_discrepancy;
-
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('resolve_discrepancy', v_discrepancy.kind, p_reason,
-        jsonb_build_object('discrepancy_id', p_discrepancy_id));
-    return v_discrepancy;
+    where d.discrepancy_id = p_discrepancy_id and d.resolved_at is null
+    returning d.kind into v_kind;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('resolve_discrepancy', v_kind, p_reason,
+            jsonb_build_object('discrepancy_id', p_discrepancy_id));
+        return 'done';
+    elsif exists (
+        select from payout.discrepancies as d where d.discrepancy_id = p_discrepancy_id
+    ) then
+        return 'already';
+    end if;
+    raise exception 'discrepancy % does not exist', p_discrepancy_id
+        using
+            errcode = 'SP310',
+            hint = 'select * from payout_api.discrepancies';
 end
 $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
-    'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
+    'Resolves a discrepancy with a reason: done, or already; it releases no hold and moves no '
+    'money.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;

@@ -26,30 +26,21 @@ as $$
 declare
     v_ids bigint[] := payout.selected_transfers(
         p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because);
-    v_verb text := case when p_force then 'give_up' else 'approve_absence' end;
     v_for_two bigint[] := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
         where s.payout_transfer_id = any (v_ids)
             and s.state = 'parked'
-            and (p_force or s.reason = 'absence_awaits_approval')
-        order by s.payout_transfer_id);
+            and (p_force or s.reason = 'absence_awaits_approval'));
 begin
-    if v_for_two <> '{}' and coalesce(btrim(p_reason), '') <> '' then
-        if p_preview is true then
-            return query
-            select * from payout.act(case when p_force then 'give_up' else 'retry' end, v_for_two,
-                p_reason, true, '{"takes_two": true}');
-        else
-            return query
-            select * from payout.proposed_acts(v_for_two, payout.propose(
-                v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
-                jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
-        end if;
-        v_ids := array(
-            select i from unnest(v_ids) as i where i <> all (v_for_two) order by i);
-    end if;
-    return query select * from payout.act('retry', v_ids, p_reason, p_preview);
+    return query
+    select * from payout.act(
+        'retry', array(select i from unnest(v_ids) as i where i <> all (v_for_two)), p_reason,
+        p_preview);
+    return query
+    select * from payout.act(
+        case when p_force then 'give_up' else 'approve_absence' end, v_for_two, p_reason,
+        p_preview, p_takes_two => true);
 end
 $$;
 comment on function payout_api.retry(

@@ -19,9 +19,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
-    v_details jsonb := jsonb_build_object(
-        'reference', p_reference, 'payout_transfer_ids', to_jsonb(v_ids));
-    v_act payout.act_result;
 begin
     if coalesce(btrim(p_reference), '') = '' then
         raise exception 'transfer % is not settled outside without a reference',
@@ -30,20 +27,14 @@ begin
                 errcode = 'SP314',
                 hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
     end if;
-    select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
-    if v_act.result = 'preview'
-        and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
-    then
-        v_details := v_details || '{"takes_two": true}';
-    end if;
-    if p_preview is not true and v_details ? 'takes_two' then
-        return query
-        select * from payout.proposed_acts(v_ids, payout.propose(
-            'settle_outside', p_payout_transfer_id::text, p_reason, v_details - 'takes_two'));
-    else
-        return query
-        select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);
-    end if;
+    return query
+    select a.*
+    from payout.payout_transfers as t
+    cross join payout.engine_settings as e
+    cross join lateral payout.act(
+        'settle_outside', v_ids, p_reason, p_preview, jsonb_build_object('reference', p_reference),
+        t.amount_minor > e.approval_limit_minor) as a
+    where t.payout_transfer_id = p_payout_transfer_id;
 end
 $$;
 comment on function payout_api.settle_outside(bigint, text, text, boolean) is

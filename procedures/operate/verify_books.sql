@@ -28,6 +28,8 @@ begin
         return query
         select * from payout.check_rules(v_from, v_to)
         union all
+        select * from payout.check_entries(v_from, v_to)
+        union all
         select * from payout.check_references(v_from, v_to)
         union all
         select * from payout.check_acts(v_from, v_to)

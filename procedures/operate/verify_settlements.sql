@@ -17,12 +17,28 @@ set enable_seqscan = off
 as $$
 declare
     v_from text := coalesce(p_from, '');
-    v_last text := coalesce(p_to, payout.last_settlement_id());
     v_to text;
+    v_last text;
     v_rows bigint;
     v_found bigint := 0::bigint;
 begin
-    while v_from <= v_last loop
+    loop
+        -- Text has no successor that could be computed: the next id is looked up.
+        select min(n.settlement_id), coalesce(p_to, max(n.settlement_id)) into v_from, v_last
+        from (
+            select s.settlement_id from payout.settlements as s
+            union all
+            select l.settlement_id from payout.settlement_lines as l
+            union all
+            select j.settlement_id from payout.payout_jobs as j
+            union all
+            select t.settlement_id from payout.payout_transfers as t
+        ) as n
+        where n.settlement_id >= v_from and n.settlement_id is distinct from v_to;
+        exit when (v_from <= v_last) is not true;
+        if v_to is not null then
+            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
+        end if;
         v_to := coalesce((
             select s.settlement_id
             from payout.settlements as s
@@ -36,10 +52,7 @@ begin
         select * from payout.check_settlement_rows(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
-        v_from := payout.next_settlement_id(v_to);
-        if v_from <= v_last then
-            raise notice 'settlements up to % are verified, of %; % found', v_to, v_last, v_found;
-        end if;
+        v_from := v_to;
     end loop;
 end
 $$;

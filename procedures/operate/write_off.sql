@@ -21,21 +21,17 @@ declare
         select a
         from payout.close_reversed(
             'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
-    v_takes_two boolean := p_amount_minor > (
-        select e.approval_limit_minor from payout.engine_settings as e);
 begin
     if p_preview is true then
+        return query select * from unnest(v_acts);
+    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
         return query
-        select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor,
-            a.currency, a.state, a.result, a.detail || case when v_takes_two
-            then ', once another person approves' else '' end
-        from unnest(v_acts) as a;
-    elsif v_takes_two then
-        return query
-        select * from payout.proposed_acts(
+        select * from payout.propose(
+            'write_off', p_reason,
             array(select a.payout_transfer_id from unnest(v_acts) as a),
-            payout.propose('write_off', p_payee_id, p_reason, jsonb_build_object(
-                'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor)));
+            jsonb_build_object(
+                'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor),
+            p_payee_id);
     else
         return query
         select * from payout.close_reversed(

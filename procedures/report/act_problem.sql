@@ -1,7 +1,7 @@
 -- act_problem: the reason why an act of an operator cannot be done with a transfer.
 
 create or replace function payout.act_problem(
-    p_outcome payout.outcome,
+    p_signal text,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
     p_settings payout.engine_settings
@@ -13,12 +13,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_state text := p_state.state::text;
-    v_signal text := p_outcome.signal;
     v_wait payout.holds := payout.wait_of(p_state, p_transfer);
 begin
-    if (v_signal, v_state) in (
+    if (p_signal, v_state) in (
             ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
-        or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
+        or (p_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
             and p_state.next_attempt_at <= payout.clock() and v_wait.hold_id is null) then
         return 'already';
     elsif v_state in ('paid', 'cancelled', 'settled_outside') then
@@ -27,7 +26,7 @@ begin
         return 'a worker is sending it: wait for the answer, or for the end of its lease';
     end if;
 
-    return case v_signal
+    return case p_signal
         when 'park' then case when v_state not in ('retry_wait', 'unknown')
             then format('it is %s and not being sent: hold keeps it from being sent', v_state) end
         when 'give_up' then case when v_state <> 'parked'
@@ -61,7 +60,7 @@ begin
                 select from payout.listed_transfers as l
                 where l.payout_ref = p_transfer.payout_ref
             ) then 'Stripe lists a transfer of it: the next sweep judges that one'
-            when v_signal = 'cancel' and v_state = 'failed'
+            when p_signal = 'cancel' and v_state = 'failed'
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
@@ -72,5 +71,5 @@ begin
 end
 $$;
 comment on function payout.act_problem(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    text, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'A sentence, or already; null: it can be done.';

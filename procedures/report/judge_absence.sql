@@ -38,10 +38,11 @@ begin
     end if;
 
     if v_never_left or p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (
-        select from payout.operator_actions as a
-        where a.action = 'approve_absence'
-            and a.subject = p_state.payout_transfer_id::text
-            and (a.details ->> 'generation')::integer = p_state.generation
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.signal = 'approve_absence'
+            and o.verdict = 'ok'
     ) then
         v_judgement.to_state := 'failed';
         v_judgement.error_rule_id := 61;

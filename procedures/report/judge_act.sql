@@ -1,13 +1,13 @@
 -- judge_act: judge an act of an operator by its transfer, as it stands now.
 --
--- Called by: judge_outcome, and act for a preview. Nothing is cancelled, or settled outside, that
+-- Called by: judge_outcome, and previewed_acts. Nothing is cancelled, or settled outside, that
 -- may be at Stripe: scheduled and not claimed under its key, or failed and no look is awaited
 -- (look_awaited_from). A retry moves a later date to now and leaves one that has come: a late
 -- first send waits for a look (plan_late_lookups). It opens no key: the sweep does, on the evidence
 -- that each new key needs.
 
 create or replace function payout.judge_act(
-    p_outcome payout.outcome,
+    p_signal text,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
     p_settings payout.engine_settings
@@ -19,7 +19,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_refused text := payout.act_problem(p_outcome, p_state, p_transfer, p_settings);
+    -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
+    v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
+    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
@@ -29,7 +31,7 @@ begin
 
     v_judgement.verdict := 'ok';
     v_judgement.reason := p_state.reason;
-    case p_outcome.signal
+    case v_signal
         when 'cancel' then
             v_judgement.to_state := 'cancelled';
             v_judgement.reason := 'cancelled_by_operator';
@@ -54,5 +56,5 @@ begin
 end
 $$;
 comment on function payout.judge_act(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    text, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'The move that the act makes; already; or stale, with the sentence that says why not.';

@@ -26,7 +26,7 @@ begin
     elsif p_outcome.signal in ('lease_expired', 'key_expired') then
         return payout.judge_expiry(p_outcome, p_state, p_settings);
     elsif p_outcome.operator_action_id is not null then
-        return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_act(p_outcome.signal, p_state, p_transfer, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not. Any login of

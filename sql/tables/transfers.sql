@@ -267,7 +267,8 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up', 'key_opened', 'retry', 'park', 'give_up', 'cancel', 'settle_outside')),
+        'looked_up', 'key_opened', 'retry', 'approve_absence', 'park', 'give_up', 'cancel',
+        'settle_outside')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );

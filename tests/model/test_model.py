@@ -406,7 +406,7 @@ def acts_in_database(engine: Engine) -> dict[str, set[int]]:
     rows = engine.db.execute(
         "select verb, array_agg(a.payout_transfer_id) from unnest(%s::text[]) as verb "
         "cross join lateral payout.previewed_acts(verb, "
-        "array(select s.payout_transfer_id from payout.transfer_states as s), '{}') as a "
+        "array(select s.payout_transfer_id from payout.transfer_states as s), false) as a "
         "where a.result = 'preview' and (verb <> 'retry' or a.state = 'failed') group by verb",
         [list(ACTS)],
     )

@@ -245,7 +245,7 @@ def test_an_installation_that_never_sent_cancels_without_a_worker(engine: Engine
 @mutant(
     "what Stripe has shown is cancelled",
     "act_problem",
-    "when v_signal = 'cancel' and v_state = 'failed'",
+    "when p_signal = 'cancel' and v_state = 'failed'",
     "when false",
 )
 def test_what_stripe_paid_under_a_closed_key_is_settled_outside_and_not_cancelled(
@@ -607,7 +607,7 @@ def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: En
 @mutant(
     "a proposal that outlives its key",
     "do_proposed",
-    "not p_proposal.details @> payout.known_of_transfers(v_ids)",
+    "not v_details @> payout.known_of(v_verb, v_ids)",
     "false",
 )
 def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
@@ -640,7 +640,7 @@ def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
 
 @mutant(
     "a proposal that outlives an alarm",
-    "known_of_transfers",
+    "known_of",
     "where d.payout_transfer_id = any",
     "where null = any",
 )
@@ -686,8 +686,8 @@ def test_after_two_people_gave_it_up_a_look_still_has_to_find_nothing(engine: En
 @mutant(
     "a large amount settled outside by one person",
     "settle_outside",
-    "and v_act.amount_minor > (",
-    "and 0 > (",
+    "t.amount_minor > e.approval_limit_minor",
+    "false",
 )
 def test_a_large_amount_is_settled_outside_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -813,8 +813,8 @@ def test_marks_are_joined_by_and(engine: Engine) -> None:
 @mutant(
     "a preview that hides the other person",
     "previewed_acts",
-    "then ', once another person approves'",
-    "then ''",
+    "case when p_takes_two then",
+    "case when false then",
 )
 def test_a_preview_says_that_another_person_has_to_approve(engine: Engine) -> None:
     """The attack: a preview promised the end of a large debt, and the act only proposed it."""
@@ -825,7 +825,7 @@ def test_a_preview_says_that_another_person_has_to_approve(engine: Engine) -> No
     ]
     assert outside(engine, large)[0].result == "proposed"
     assert engine.db.execute(
-        "select details - '{verb,attempts,newest_discrepancy_id}'::text[] from payout_api.proposals"
+        "select details - '{verb,attempts,discrepancies}'::text[] from payout_api.proposals"
     ).fetchall() == [({"reference": "wire 77", "payout_transfer_ids": [large]},)]
 
     unknown(engine, engine.claim_one())

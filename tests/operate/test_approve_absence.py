@@ -90,6 +90,12 @@ def test_an_approval_given_before_the_proof_is_only_a_look(engine: Engine) -> No
     assert engine.progress(transfer).reason == "absence_awaits_approval"
 
 
+@mutant(
+    "an approval for all keys",
+    "judge_absence",
+    "            and o.generation = p_state.generation\n",
+    "",
+)
 def test_an_approval_is_for_one_key(engine: Engine, proved: int) -> None:
     approve(engine, proved)
     assert engine.look_up() == GIVEN_UP
@@ -105,7 +111,7 @@ def test_an_approval_is_for_one_key(engine: Engine, proved: int) -> None:
 
 @mutant(
     "an alarm that rings for ever",
-    "approve_absence",
+    "record_acts",
     "and d.kind = 'absence_awaits_approval'",
     "and false",
 )
@@ -128,7 +134,8 @@ def test_the_limit_itself_needs_nobody(engine: Engine) -> None:
 def test_an_approval_is_noted_with_who_and_why(engine: Engine, proved: int) -> None:
     approve(engine, proved, "asked support")
     actions = engine.db.execute(
-        "select action, subject, reason, details from payout.operator_actions "
-        "where action = 'approve_absence'"
+        "select a.subject, a.reason, o.payout_transfer_id, o.generation, o.verdict "
+        "from payout.operator_actions as a, payout.transfer_observations as o "
+        "where (a.action, o.signal) = ('approve_absence', 'approve_absence')"
     ).fetchall()
-    assert actions == [("approve_absence", str(proved), "asked support", {"generation": 1})]
+    assert actions == [(str(proved), "asked support", proved, 1, "ok")]

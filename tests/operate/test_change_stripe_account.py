@@ -40,7 +40,7 @@ def live(engine: Engine) -> Engine:
 def test_a_change_is_written_down_and_ends_the_adoption(acted_engine: Engine) -> None:
     db, operator = acted_engine.db, login_name("payout_operator")
     acted_engine.claim(account=LIVE)
-    acted_engine.operator.execute(CHANGE, MOVED)
+    assert acted_engine.operator.execute(CHANGE, MOVED).fetchall() == [("done",)]
     assert db.execute(
         "select action, subject, reason, details, acted_by from payout.operator_actions "
         "order by operator_action_id desc limit 1"
@@ -79,7 +79,7 @@ def test_after_a_change_the_adoption_wants_a_run_of_the_new_account(live: Engine
 
 def test_naming_the_account_that_is_fixed_changes_nothing(live: Engine) -> None:
     before = adoptions(live.db)
-    live.db.execute(CHANGE, [*LIVE, "once more"])
+    assert live.db.execute(CHANGE, [*LIVE, "once more"]).fetchall() == [("already",)]
     assert adoptions(live.db) == before
     assert identity_problem(live.db) is None
 

@@ -187,7 +187,7 @@ def test_a_transfer_that_nobody_would_take_up_is_noticed(engine: Engine, change:
 
 @mutant(
     "a doctor that lets dates be moved",
-    "check_dates",
+    "check_holds",
     "where s.next_attempt_at > clock_timestamp() + interval '1 day'",
     "where false",
     at="294000-01-01",

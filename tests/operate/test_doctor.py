@@ -75,8 +75,8 @@ def test_nobody_else_may_verify_the_books(visit: Callable[..., Connection], role
 @mutant(
     "a doctor that reads all settlements",
     "doctor",
-    "select * from payout.check_dates()",
-    "select * from payout.check_dates() union all "
+    "select * from payout.check_holds()",
+    "select * from payout.check_holds() union all "
     "select 'lines', false, sum(l.amount_minor)::text, '' from payout.settlement_lines as l",
 )
 def test_the_doctor_reads_no_more_of_history_however_long_it_is(shared_engine: Engine) -> None:

@@ -27,9 +27,9 @@ from tests.schema.refusals import Refusal, check_refusal, refusal, refusal_of
 from tests.settle.marketplace import complete, line
 
 ADD: Final = (
-    "select (payout_api.add_not_ours_rule(p_reason => %(reason)s, "
+    "select payout_api.add_not_ours_rule(p_reason => %(reason)s, "
     "p_created_before => %(created_before)s, p_metadata_key => %(metadata_key)s, "
-    "p_destination => %(destination)s, p_everything => %(everything)s)).not_ours_rule_id"
+    "p_destination => %(destination)s, p_everything => %(everything)s)"
 )
 END: Final = "select payout_api.end_not_ours_rule(%s, %s)"
 NOTHING: Final[dict[str, Any]] = dict.fromkeys(
@@ -401,8 +401,8 @@ def test_each_act_is_on_record_and_a_rule_without_one_is_named(
 ) -> None:
     rule = add(engine, metadata_key="shop")
     assert add(engine, "again", metadata_key="shop") == rule
-    for reason in ("over", "again"):
-        engine.operator.execute(END, [rule, reason])
+    for reason, result in (("over", "done"), ("again", "already")):
+        assert engine.operator.execute(END, [rule, reason]).fetchall() == [(result,)]
 
     assert db.execute(
         "select action, subject, reason from payout.operator_actions "

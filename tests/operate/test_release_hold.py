@@ -48,8 +48,8 @@ def test_a_release_is_noted_with_who_and_why(acted_engine: Engine) -> None:
 
 def test_releasing_again_changes_nothing(engine: Engine) -> None:
     hold_id = engine.hold("engine")
-    engine.db.execute(RELEASE, [hold_id, "looked"])
-    engine.db.execute(RELEASE, [hold_id, "looked twice"])
+    for reason, result in (("looked", "done"), ("looked twice", "already")):
+        assert engine.db.execute(RELEASE, [hold_id, reason]).fetchall() == [(result,)]
     rows = engine.db.execute(
         "select h.release_reason, (select count(*) from payout.operator_actions as a "
         "where a.action = 'release') from payout.holds as h"
@@ -100,15 +100,15 @@ def test_only_an_operator_may_release(visit: Callable[..., Connection], role: st
 
 @mutant(
     "one person releases an open alarm",
-    "release_or_propose",
-    "where d.discrepancy_id = p_hold.discrepancy_id and d.resolved_at is null",
+    "release_hold",
+    "where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null",
     "where false",
 )
 def test_the_hold_of_an_open_alarm_is_released_by_two_people(engine: Engine) -> None:
     engine.settle()
     engine.report(success(engine.claim_one(), amount_minor=1))
     ((hold_id,),) = engine.db.execute("select hold_id from payout.holds").fetchall()
-    engine.operator.execute("select payout_api.release_hold(%s, 'looked')", [hold_id])
+    assert engine.operator.execute(RELEASE, [hold_id, "looked"]).fetchall() == [("proposed",)]
     assert len(engine.open_holds()) == 1
     engine.approve()
     assert engine.open_holds() == []
@@ -126,9 +126,9 @@ def test_once_its_alarm_is_resolved_one_person_releases_it(engine: Engine) -> No
 
 @mutant(
     "an approval that covers a later alarm",
-    "end_proposed_hold",
-    "and d.discrepancy_id > (p_proposal.details ->> 'newest_discrepancy_id')::bigint",
-    "and false",
+    "do_proposed",
+    "not v_details @> payout.known_of(v_verb, v_ids)",
+    "false",
 )
 def test_an_approval_does_not_release_over_an_alarm_that_came_after_the_proposal(
     shared_engine: Engine,

@@ -11,7 +11,7 @@ from tests.engine import Engine
 from tests.reconcile.listing import Discrepancy, discrepancies, listed, ours, reconcile
 from tests.schema.refusals import Refusal, refusal
 
-RESOLVE = "select (payout_api.resolve_discrepancy(%s, %s)).resolution"
+RESOLVE = "select payout_api.resolve_discrepancy(%s, %s)"
 
 
 def discrepancy(db: Connection) -> int:
@@ -26,7 +26,7 @@ def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
     reconcile(engine.worker, listed("tr_9"))
     number = discrepancy(engine.db)
     resolved = engine.operator.execute(RESOLVE, [number, "paid by hand, agreed"])
-    assert resolved.fetchall() == [("paid by hand, agreed",)]
+    assert resolved.fetchall() == [("done",)]
     assert engine.db.execute("table payout_api.discrepancies").fetchall() == []
     person = login_name("payout_operator")
     assert discrepancies(engine) == [Discrepancy("transfer_without_payout_ref", "tr_9", person)]
@@ -50,8 +50,10 @@ def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
 def test_resolving_what_is_resolved_changes_nothing(engine: Engine) -> None:
     reconcile(engine.db, listed("tr_9"))
     number = discrepancy(engine.db)
-    for reason in ("first", "second"):
-        assert engine.db.execute(RESOLVE, [number, reason]).fetchall() == [("first",)]
+    for reason, result in (("first", "done"), ("second", "already")):
+        assert engine.db.execute(RESOLVE, [number, reason]).fetchall() == [(result,)]
+        kept = engine.db.execute("select resolution from payout.discrepancies").fetchall()
+        assert kept == [("first",)]
 
 
 def test_an_unknown_discrepancy_cannot_be_resolved(engine: Engine) -> None:

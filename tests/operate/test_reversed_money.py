@@ -139,8 +139,8 @@ def test_a_repayment_takes_no_settlement_of_that_id_for_its_own(
 @mutant(
     "an approval that pays what was reversed since",
     "do_proposed",
-    "v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);",
-    "v_ids[1], (payout.owed_again(v_ids[1], 'why')).amount_minor, p_proposal.reason);",
+    "v_ids[1], (v_details ->> 'amount_minor')::bigint, p_proposal.reason);",
+    "v_ids[1], (select open_minor from payout_api.reversed_money), p_proposal.reason);",
 )
 def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=3 * LARGE)
@@ -156,8 +156,8 @@ def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None
 @mutant(
     "a large amount repaid by one person",
     "repay",
-    "elsif v_takes_two then",
-    "elsif false then",
+    "elsif v_owed.amount_minor > (",
+    "elsif 0 > (",
 )
 def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -172,8 +172,8 @@ def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
 @mutant(
     "a large amount written off by one person",
     "write_off",
-    "elsif v_takes_two then",
-    "elsif false then",
+    "elsif p_amount_minor > (",
+    "elsif 0 > (",
 )
 def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -184,6 +184,27 @@ def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
     engine.approve()
     assert reversed_of(engine, transfer) == []
+
+
+@mutant(
+    "a proposal to write off that outlives an alarm",
+    "write_off",
+    "array(select a.payout_transfer_id from unnest(v_acts) as a)",
+    "'{}'",
+)
+def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    reverse(engine, transfer, LARGE)
+    engine.operator.execute(WRITE_OFF, [LARGE, "why"])
+    engine.report(success(claim, stripe_transfer_id="tr_2"))
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    approve = "select payout_api.approve(%s, 'as agreed')"
+    assert refusal(engine.approver, approve, [proposal]) == Refusal(
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
+    )
+    assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
 
 
 @mutant(
@@ -212,9 +233,9 @@ def test_what_is_open_is_listed_however_often_it_was_closed(engine: Engine, tran
 
 @mutant(
     "a list that nothing compares with the books",
-    "check_rules",
-    "from payout.unlisted_reversals(p_from, p_to) as u (id)",
-    "from payout.unlisted_reversals(1, 0) as u (id)",
+    "check_entries",
+    "and e.kind in ('reversal', 'write_off')",
+    "and e.kind = 'write_off'",
 )
 def test_an_amount_that_was_taken_off_the_list_by_hand_is_named(
     engine: Engine, transfer: int

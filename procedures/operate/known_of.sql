@@ -1,0 +1,32 @@
+-- known_of: the sends, alarms and stops that a person who proposes an act can have seen.
+--
+-- Called by: propose and release_hold; do_proposed, which refuses a proposal from before others
+-- came. Discrepancies are never deleted: their number shows each new one. A proposal from before
+-- claims were stopped for another reason adopts no database.
+
+create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when p_payout_transfer_ids <> '{}' then jsonb_build_object(
+            'attempts', (
+                select jsonb_agg(s.attempt order by s.payout_transfer_id)
+                from payout.transfer_states as s
+                where s.payout_transfer_id = any (p_payout_transfer_ids)),
+            'discrepancies', (
+                select count(*)
+                from payout.discrepancies as d
+                where d.payout_transfer_id = any (p_payout_transfer_ids)))
+        when p_verb = 'adopt_database' and payout.identity_problem() is not null
+            then jsonb_build_object(
+                'problem', payout.identity_problem(),
+                'newest_adoption_id', (select max(a.adoption_id) from payout.adoptions as a))
+        else '{}'
+    end
+$$;
+comment on function payout.known_of(text, bigint[]) is
+    'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
+    'have; of the database the reason for which claims are stopped.';
