@@ -386,7 +386,7 @@ def test_a_database_without_the_engine_is_not_read(empty_database: Callable[[], 
 
 @pytest.mark.parametrize("command", [["export", "ledger", *EVER], ["report"]])
 def test_a_reader_that_has_seen_enough_ends_it_quietly(busy: Engine, command: list[str]) -> None:
-    arguments = [sys.executable, "-m", "payout_engine.cli", *command]
+    arguments = [sys.executable, "-m", "payout_engine", *command]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None

@@ -125,7 +125,7 @@ def _each_alone(options: argparse.Namespace, settings: Settings) -> list[list[st
     """Return the command for each of several workers; monitors find them at ports in a row."""
     form, level = options.log_format, options.log_level
     # With -P as the command itself: nothing is imported from the current directory.
-    command = [sys.executable, "-P", "-m", "payout_engine.cli", "worker"]
+    command = [sys.executable, "-P", "-m", "payout_engine", "worker"]
     parent = f"--parent={os.getpid()}"
     command += [parent, f"--log-level={level}", f"--log-format={form}"]
     if settings.http is None:
@@ -385,7 +385,3 @@ def main(arguments: list[str] | None = None) -> int:
         print("payout-engine: standard output cannot be written:", error.strerror, file=sys.stderr)
         return 2
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,8 @@ OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 # A session has it only if its own settings reached the server.
 PROOF: Final = "payout.is_direct"
 ALARM: Final = "payout alarm: "
+# The number of a process comes again: in a container each one has the same.
+START: Final = secrets.token_hex(3)
 
 INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
@@ -104,8 +107,8 @@ HOPELESS: Final = {
 
 
 def worker_name() -> str:
-    """Return the name of this process in the database."""
-    return f"payout-engine {socket.gethostname()[:40]} {os.getpid()}"
+    """Return the name of this process in the database, which no later process has."""
+    return f"payout-engine {socket.gethostname()[:33]} {START} {os.getpid()}"
 
 
 def connection_string(database_url: str, **settings: str) -> str:

@@ -6,6 +6,7 @@ The queue only wakes the pump; where the queue fails, the sweep does it, a few s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -90,14 +91,14 @@ class Engine:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
         await self._repeat("the heartbeat", self.beat, seconds=BEAT_SECONDS)
 
-    async def beat(self) -> None:
-        """Tell the database that this worker is alive. Raises its refusal.
+    async def beat(self, *, is_last: bool = False) -> None:
+        """Tell the database that this worker is alive, or that it ends. Raises its refusal.
 
         A worker that an upgrade has left behind claims no more and ends."""
         beat: Beat
         try:
             [beat] = await self.database.call(
-                "heartbeat", p_worker=worker_name(), p_release=RELEASE
+                "heartbeat", p_worker=worker_name(), p_release=RELEASE, p_is_last=is_last
             )
         except errors.OtherRelease as error:
             self.pump.stop()
@@ -224,6 +225,9 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            with contextlib.suppress(Exception):  # a database that is away misses it soon
+                async with asyncio.timeout(STOP_SECONDS):
+                    await engine.beat(is_last=True)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:

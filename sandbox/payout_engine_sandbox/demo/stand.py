@@ -78,7 +78,7 @@ class Stand:
 
     def start_worker(self, name: str) -> int:
         """Start a worker process and return its pid."""
-        command = (sys.executable, "-m", "payout_engine.cli", "worker")
+        command = (sys.executable, "-m", "payout_engine", "worker")
         process = self.processes.start(
             name,
             *command,
