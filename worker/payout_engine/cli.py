@@ -41,7 +41,6 @@ from payout_engine.output import (
 from payout_engine.progress import ExportProgress, Progress
 from payout_engine.reading import Reader
 from payout_engine.reconcile import NewestUnread
-from payout_engine.report import page
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import (
@@ -206,6 +205,8 @@ async def _reconcile(settings: Settings) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """write the state of all payouts as one HTML page, under a login in payout_auditor"""
+    from payout_engine.report import page  # no other command needs its template
+
     with Reader(database_url(os.environ)) as reader:
         html = page(reader.call("summary"))
     with written_to(options.output) as output:
