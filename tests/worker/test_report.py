@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from importlib import resources
 from typing import Any, Final
 
 import pytest
@@ -148,6 +149,11 @@ def test_no_text_becomes_an_element_or_changes_the_text_around_it(told: str, sho
     )
     assert f"<title>Payout report, {shown}</title>" in text
     assert text.count(f'<bdi class="name">{shown}</bdi>') == 2
+
+
+def test_the_template_passes_by_no_escaping() -> None:
+    template = resources.files("payout_engine").joinpath("report.html").read_text("utf-8")
+    assert not re.search(r"\bsafe\b|autoescape", template)
 
 
 def test_each_list_says_how_many_more_there_are() -> None:
