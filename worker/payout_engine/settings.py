@@ -126,7 +126,7 @@ class Settings:
     @property
     def is_livemode(self) -> bool | None:
         """Whether the key is one of live mode; None for a key whose prefix has no mode."""
-        return {"live": True, "test": False}.get(self.key_mode)
+        return is_livemode(self.stripe_api_key)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
@@ -154,6 +154,11 @@ def mode_of(key: str) -> str:
     """Return `live` or `test`, as the prefix of a key says, or `unknown`."""
     found = re.search(r"_(live|test)_", key)
     return found[1] if found else "unknown"
+
+
+def is_livemode(key: str) -> bool | None:
+    """Tell whether a key is one of live mode; None for a key whose prefix has no mode."""
+    return {"live": True, "test": False}.get(mode_of(key))
 
 
 def database_url(environment: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ import stripe
 
 from payout_engine.errors import redact
 from payout_engine.rows import Order, Outcome
-from payout_engine.settings import KeyFile, mode_of
+from payout_engine.settings import KeyFile, is_livemode, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -303,6 +303,17 @@ class StripePayoutAdapter:
                     raise KeyRefused(reason) from None
                 raise AccountUnknown(reason) from None
         return self._account_id
+
+    async def identity(self) -> dict[str, Any]:
+        """Return account, mode and time of the key, as functions take them that hand out work.
+
+        Raises AccountUnknown.
+        """
+        return {
+            "p_stripe_account_id": await self.account_id(),
+            "p_is_livemode": is_livemode(self._api_key),
+            "p_stripe_now": self.stripe_now(),
+        }
 
     def stripe_now(self) -> datetime | None:
         """Return the time at Stripe, by its last answer and this machine's boot clock since."""
