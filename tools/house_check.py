@@ -18,7 +18,7 @@ from pglast import ast
 from pglast.enums import ObjectType
 from pglast.parser import scan
 
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 from tools import floors, prose, schema_files
 from tools.schema_files import COMMENTS, OUTPUT_MODES, qualified_name, render
 from tools.violation import Violation
@@ -136,7 +136,7 @@ def check_file(path: str, text: str, codes: set[str]) -> list[Violation]:
     """Return the violations in one file; `codes` are the SQLSTATEs that may be raised."""
     try:
         statements = schema_files.parse(path, text)
-    except MigrationError as error:
+    except UserError as error:
         _, line, message = str(error).split(":", 2)
         return [Violation(path, int(line), message.strip())]
     file = SourceFile(path=path, text=text, statements=statements)
@@ -391,7 +391,7 @@ def main() -> int:
     try:
         files = schema_files.source_files(root)
         violations = check_tree(root)
-    except MigrationError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(floors.drawn(files))

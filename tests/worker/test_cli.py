@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from payout_engine import cli
 from payout_engine.app import run_until_stopped
 from payout_engine.database import inspect_database
-from payout_engine.errors import NotReady
+from payout_engine.errors import UserError
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
@@ -50,7 +50,7 @@ end $$
 def refusal_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return the sentence with which a command ends; a worker's without the log that it starts."""
     if command == ["worker"]:
-        with pytest.raises(NotReady) as caught:
+        with pytest.raises(UserError) as caught:
             asyncio.run(run_until_stopped(Settings.read(os.environ)))
         return f"payout-engine: {caught.value}\n"
     assert cli.main(command) == 2

@@ -29,15 +29,9 @@ from payout_engine.app import run_until_stopped
 from payout_engine.database import connection_string, inspect_database, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
-from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, sentence
+from payout_engine.errors import PayoutError, UserError, sentence
 from payout_engine.migrate import bring_to_date
-from payout_engine.output import (
-    UNWRITABLE,
-    OutputError,
-    open_closed_streams,
-    print_no_more,
-    written_to,
-)
+from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
 from payout_engine.progress import ExportProgress, Progress
 from payout_engine.reading import Reader
 from payout_engine.reconcile import NewestUnread
@@ -47,7 +41,6 @@ from payout_engine.settings import (
     DATABASE,
     ENVIRONMENT,
     Settings,
-    SettingsError,
     database_url,
     http_address,
 )
@@ -61,8 +54,7 @@ MOST_PROCESSES: Final = 64
 JOB_ID: Final = "the number of a payout job, which complete_settlement returns"
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
-    SettingsError,
-    NotReady,
+    UserError,
     PayoutError,
     AccountUnknown,
     NewestUnread,
@@ -70,10 +62,6 @@ EXPECTED: Final = (
     Unreadable,
     aiohttp.ClientError,
     TimeoutError,
-    QueueSchemaError,
-    MigrationError,
-    OutputError,
-    ledger_export.ExportError,
     psycopg.Error,
 )
 
@@ -146,7 +134,7 @@ async def _doctor(options: argparse.Namespace) -> int:
     try:
         checks = await examine(settings)
     except psycopg.errors.InsufficientPrivilege:
-        raise NotReady(
+        raise UserError(
             f"login {login.role} may not examine the engine: grant payout_auditor to {login.role}"
         ) from None
     if options.quiet:

@@ -56,7 +56,7 @@ class Engine:
     reconciler: Reconciler
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once this process can do nothing more in this database."""
-    refusal: errors.NotReady | None = None
+    refusal: errors.UserError | None = None
     """Why it has ended."""
 
     async def sweep(self) -> None:
@@ -87,7 +87,7 @@ class Engine:
             )
         except errors.OtherRelease as error:
             self.pump.stop()
-            self.refusal = errors.NotReady(str(error))
+            self.refusal = errors.UserError(str(error))
             self.ended.set()
             raise
         except Exception:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
-from payout_engine.errors import hide
+from payout_engine.errors import UserError, hide
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ QUOTE_PASSWORD = (
 )
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """A setting is missing or wrong; the message names it and says how to set it."""
 
 
