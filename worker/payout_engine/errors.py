@@ -22,7 +22,7 @@ _hidden: set[str] = set()
 
 
 class UserError(Exception):
-    """A person has to change something: the message says what, and no repetition helps."""
+    """A person has to change something, which the message names; no repetition helps."""
 
 
 class PayoutError(Exception):

@@ -55,7 +55,7 @@ class Reporter:
             self._task = asyncio.create_task(self._report_all())
 
     async def flush(self, *, seconds: float = math.inf) -> None:
-        """Return when nothing is left but what was refused, or when the time is over."""
+        """Return when nothing is left but refused outcomes, or when the time is over."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
 
