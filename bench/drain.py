@@ -40,7 +40,7 @@ def engine(server: EmbeddedPostgres, *, stripe_url: str, transfers: int, round_:
         connection.execute("analyze")
     return _drain(
         server,
-        [sys.executable, "-m", "payout_engine.cli", "worker", "--log-level", "WARNING"],
+        [sys.executable, "-m", "payout_engine", "worker", "--log-level", "WARNING"],
         stripe_url=stripe_url,
         transfers=transfers,
         paid="select observed_at as at from payout.transfer_observations where moved_to = 'paid' "

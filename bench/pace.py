@@ -177,7 +177,7 @@ def working(server: EmbeddedPostgres, url: str, *, workers: int) -> Iterator[Non
         "PAYOUT_RECONCILE_MINUTES": "0",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "payout_engine.cli", "worker", "--log-level", "WARNING"]
+    command = [sys.executable, "-m", "payout_engine", "worker", "--log-level", "WARNING"]
     with ExitStack() as stack:
         for _ in range(workers):
             worker = subprocess.Popen(command, env=environment, cwd=ROOT)

@@ -154,12 +154,7 @@ async def carry() -> None:
             api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
         ) as adapter,
     ):
-        reconciler = Reconciler(
-            database=connections,
-            adapter=adapter,
-            worker="bench",
-            is_livemode=settings.is_livemode,
-        )
+        reconciler = Reconciler(database=connections, adapter=adapter)
         began, cpu_began = time.perf_counter(), time.process_time()
         [row] = await reconciler.read("comparison")
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2541,12 +2541,13 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/tables/workers.sql 7dd43d49e124
+-- frozen: sql/tables/workers.sql 9baa30878264
 create table payout.workers (
     worker text not null,
     release text not null,
     started_at timestamptz not null default clock_timestamp(),
     last_seen_at timestamptz not null default clock_timestamp(),
+    has_ended boolean not null default false,
     measured_at timestamptz,
     constraint workers_pkey primary key (worker)
 );
@@ -2557,6 +2558,8 @@ comment on column payout.workers.worker is
     'The name that the process gave itself: that of its attempts and reads.';
 comment on column payout.workers.started_at is 'The time of its first heartbeat.';
 comment on column payout.workers.last_seen_at is 'The time of its last heartbeat.';
+comment on column payout.workers.has_ended is
+    'Whether its last heartbeat said that it ends; a process that was killed says nothing.';
 comment on column payout.workers.measured_at is
     'The time at which it last read the gauges, as one worker at a time does; null: never.';
 comment on column payout.workers.release is 'The version of the package that it runs.';
@@ -10487,8 +10490,10 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql ea344b74c7cb
-create or replace function payout_api.heartbeat(p_worker text, p_release text)
+-- frozen: procedures/sweep/heartbeat.sql ae4dd650eebd
+create or replace function payout_api.heartbeat(
+    p_worker text, p_release text, p_is_last boolean default false
+)
 returns table (is_on_hold boolean)
 language plpgsql
 volatile
@@ -10513,10 +10518,12 @@ begin
                 errcode = 'SP406',
                 hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
-    insert into payout.workers as w (worker, release)
-    values (p_worker, p_release)
+    insert into payout.workers as w (worker, release, has_ended)
+    values (p_worker, p_release, p_is_last)
     on conflict (worker) do update
-    set release = excluded.release, last_seen_at = clock_timestamp();
+    set release = excluded.release,
+        last_seen_at = clock_timestamp(),
+        has_ended = excluded.has_ended;
     delete from payout.workers as w
     where w.last_seen_at < clock_timestamp() - interval '7 days';
     return query
@@ -10526,11 +10533,12 @@ begin
     );
 end
 $$;
-comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
-    'whether it is on hold; refuses one that is more than one release away from the schema.';
-revoke execute on function payout_api.heartbeat(text, text) from public;
-grant execute on function payout_api.heartbeat(text, text) to payout_worker;
+comment on function payout_api.heartbeat(text, text, boolean) is
+    'Notes the worker with its release and the time, or that it ends, for the doctor and '
+    'payout_api.workers; tells whether it is on hold; refuses one that is more than '
+    'one release away from the schema.';
+revoke execute on function payout_api.heartbeat(text, text, boolean) from public;
+grant execute on function payout_api.heartbeat(text, text, boolean) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql a445a36928e6
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns void
@@ -13017,7 +13025,7 @@ end
 $$;
 comment on function payout.measure_transfers(timestamptz, integer) is
     'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql db7be6e7e60c
+-- frozen: procedures/operate/measure_upkeep.sql b04bfc1c0668
 create or replace function payout.measure_upkeep(p_now timestamptz)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13053,7 +13061,8 @@ begin
         select 'payout_workers', 'Workers that are alive, by release.',
             jsonb_build_object('release', left(w.release, 60)), count(*)
         from payout.workers as w
-        where w.last_seen_at > p_now - interval '1 minute' group by left(w.release, 60)
+        where not w.has_ended and w.last_seen_at > p_now - interval '1 minute'
+        group by left(w.release, 60)
         union all
         select 'payout_expired_leases', 'Leases that ran out over a minute ago.', '{}', count(*)
         from payout.transfer_states as s where s.lease_until < p_now - interval '1 minute'
@@ -14607,14 +14616,14 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
--- frozen: sql/views/workers.sql 9713e51c555e
+-- frozen: sql/views/workers.sql 2af96f48e229
 create or replace view payout_api.workers as
 select
     w.worker,
     w.release,
     w.started_at,
     w.last_seen_at,
-    w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
     exists (
         select from payout.holds as h
         where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
@@ -14623,7 +14632,7 @@ from payout.workers as w
 order by w.last_seen_at desc;
 comment on view payout_api.workers is
     'One row for each worker process of the last week: is_alive while its last heartbeat is less '
-    'than a minute old, is_on_hold once Stripe refused its key.';
+    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

@@ -24,7 +24,7 @@ import pytest
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tools import schema_files
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from pglast import ast
 from pglast.enums import ObjectType
 from pglast.parser import scan
 
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 from tools import floors, prose, schema_files
 from tools.schema_files import COMMENTS, OUTPUT_MODES, qualified_name, render
 from tools.violation import Violation
@@ -26,22 +26,10 @@ from tools.violation import Violation
 ERROR_CODES: Final = "sql/error_codes.sql"
 # No part of the schema: what operators run by hand, and the rights on the queue.
 NOT_BUILT: Final = ("sql/ops/", "sql/queue_grants.sql")
-LISTED_CODE: Final = re.compile(r"^\s*\('(SP\d{3})',", flags=re.MULTILINE)
 LONGEST_LINE: Final = 100
 LONGEST_BODY: Final = 60
 MOST_VARIABLES: Final = 6
-PINNED_PATH: Final = ("pg_catalog", "pg_temp")
-# procrastinate's functions and triggers name their tables bare, so a function that writes to the
-# queue has its schema in the path.
 QUEUE_FOLDER: Final = "procedures/wakeup/"
-QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
-# The functions that speak for the checks of tables, of the domain of ids, and for a query whose
-# rows have an SQLSTATE each.
-OTHER_ERRCODES: Final = {
-    ("refuse_bad_row", "'23514'"),
-    ("id_fits", "'23514'"),
-    ("refuse_settlement", "v_wrong"),
-}
 # Settings that say how values are written; a digest of rows must not depend on the session's.
 FORMATS: Final = (
     "search_path",
@@ -111,7 +99,6 @@ class SourceFile:
 def check_tree(root: Path) -> list[Violation]:
     """Return every violation under `root`, by file and line."""
     files = schema_files.source_files(root)
-    codes = set(LISTED_CODE.findall(files.get(ERROR_CODES, "")))
     violations = [
         Violation(path, 1, "stands where neither the build nor a migration reads it")
         for place in ("procedures", "sql")
@@ -120,35 +107,24 @@ def check_tree(root: Path) -> list[Violation]:
         if not path.startswith(NOT_BUILT)
     ]
     for path, text in files.items():
-        violations += check_file(path, text, codes)
-    raised = {code for path, text in files.items() if path != ERROR_CODES for code in _codes(text)}
-    for number, line in enumerate(files.get(ERROR_CODES, "").splitlines(), start=1):
-        listed = LISTED_CODE.match(line)
-        if listed and listed[1] not in raised:
-            violations.append(Violation(ERROR_CODES, number, f"no function raises {listed[1]}"))
+        violations += check_file(path, text)
     violations += floors.check(files)
     violations += floors.check_imports(root)
     violations += prose.check(root)
     return sorted(violations)
 
 
-def check_file(path: str, text: str, codes: set[str]) -> list[Violation]:
-    """Return the violations in one file; `codes` are the SQLSTATEs that may be raised."""
+def check_file(path: str, text: str) -> list[Violation]:
+    """Return the violations in one file."""
     try:
         statements = schema_files.parse(path, text)
-    except MigrationError as error:
+    except UserError as error:
         _, line, message = str(error).split(":", 2)
         return [Violation(path, int(line), message.strip())]
     file = SourceFile(path=path, text=text, statements=statements)
     violations = [*_check_text(file), *_check_triggers(file), *_check_tables(file)]
     if file.has_one_object:
         violations += _check_main(file)
-    if path != ERROR_CODES:
-        violations += [
-            file.found(line, f"{code} is not listed in {ERROR_CODES}")
-            for code, line in _codes(text).items()
-            if code not in codes
-        ]
     if file.main is not None and isinstance(file.main.stmt, ast.CreateFunctionStmt):
         violations += _check_function(file, file.main.stmt)
     return violations
@@ -250,7 +226,6 @@ def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Itera
     order = [each.defname for each in function.options or () if each.defname in ATTRIBUTE_ORDER]
     if order != sorted(order, key=ATTRIBUTE_ORDER.index):
         yield file.found(line, f"the attributes stand in another order: {', '.join(order)}")
-    yield from _check_security(file, name, options, line)
     yield from _check_settings(file, name, function, line)
     for parameter in function.parameters or ():
         is_input = parameter.mode not in OUTPUT_MODES
@@ -260,29 +235,6 @@ def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Itera
         body = options["as"].arg[0].sval
         line = file.line(file.text.index(body, file.main.stmt_location or 0))
         yield from _check_body(file, body, line, language)
-
-
-def _check_security(
-    file: SourceFile, name: str, options: Mapping[str, ast.DefElem], line: int
-) -> Iterator[Violation]:
-    setting = options["set"].arg if "set" in options else None
-    path = (
-        tuple(each.val.sval for each in setting.args or ())
-        if isinstance(setting, ast.VariableSetStmt) and setting.name == "search_path"
-        else ()
-    )
-    is_queue_path = path == QUEUE_PATH and file.path.startswith(QUEUE_FOLDER)
-    # The names of a body that is an expression were looked for when it was made.
-    if path != PINNED_PATH and not is_queue_path and ("as" in options or path):
-        yield file.found(line, f"{name} needs 'set search_path = {', '.join(PINNED_PATH)}'")
-    security = options["security"].arg if "security" in options else None
-    is_definer = isinstance(security, ast.Boolean) and security.boolval
-    is_api = name.startswith("payout_api.")
-    if is_definer and not is_api and not file.stem.startswith("tg_"):
-        yield file.found(line, f"{name} is security definer outside of payout_api")
-    rights = [each.stmt for each in file.statements if isinstance(each.stmt, ast.GrantStmt)]
-    if is_api and not any(each.is_grant for each in rights):
-        yield file.found(line, f"{name} is granted to nobody")
 
 
 def _check_settings(
@@ -327,18 +279,6 @@ def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Violation
                 yield file.found(word.line, "'when others' hides every bug: name the condition")
             case ["execute", _]:
                 yield file.found(word.line, "'execute' runs SQL that no check can read")
-            case ["raise", "exception"]:
-                statement = texts[position : texts.index(";", position)]
-                yield from _check_raise(file, statement, word.line)
-
-
-def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[Violation]:
-    pairs = zip(statement, statement[1:], statement[2:], strict=False)
-    code = next((value for name, sign, value in pairs if (name, sign) == ("errcode", "=")), None)
-    if code is None:
-        yield file.found(line, "'raise exception' without an errcode")
-    elif not re.fullmatch(r"'SP\d{3}'", code) and (file.stem, code) not in OTHER_ERRCODES:
-        yield file.found(line, f"the errcode {code} is not a literal of class SP")
 
 
 def _check_variables(file: SourceFile, words: list[Word], first_line: int) -> Iterator[Violation]:
@@ -356,15 +296,6 @@ def _check_variables(file: SourceFile, words: list[Word], first_line: int) -> It
             yield file.found(name.line, f"the variable {name.text} does not start with v_")
     if len(names) > MOST_VARIABLES:
         yield file.found(first_line, f"{len(names)} variables, {MOST_VARIABLES} may be")
-
-
-def _codes(text: str) -> dict[str, int]:
-    """Return each SQLSTATE of class SP that a file names, with the line of its first mention."""
-    codes: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        for code in re.findall(r"\bSP\d{3}\b", line):
-            codes.setdefault(code, number)
-    return codes
 
 
 def _words(text: str, *, first_line: int = 1) -> Iterator[Word]:
@@ -386,7 +317,7 @@ def main() -> int:
     try:
         files = schema_files.source_files(root)
         violations = check_tree(root)
-    except MigrationError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(floors.drawn(files))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from payout_engine import sql_files
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 from tools import schema_files
 
 MIGRATION_NAME: Final = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*")
@@ -165,21 +165,21 @@ def write(root: Path, *, name: str | None = None, why: str | None = None) -> tup
     """Write the migration of the release being worked on; return its name and its change.
 
     `name` and `why` (the sentence of its header) begin a new one, once the last one is released.
-    Raises MigrationError for a name or reason that does not fit.
+    Raises UserError for a name or reason that does not fit.
     """
     names = migration_names(root)
     is_open = bool(names) and not is_released(root, names[-1])
     if not is_open:
         name = _new_name(name, why, number=len(names) + 1)
     elif name not in (None, names[-1]):
-        raise MigrationError(
+        raise UserError(
             f"{names[-1]} is not released: a release has one migration, which carries this too"
         )
     else:
         name = names.pop()
     why = why or _why(root, name)
     if "\n" in why:
-        raise MigrationError(f"{name}: the reason is one line")
+        raise UserError(f"{name}: the reason is one line")
     change = Change(old=shipped(root, names), new=schema_files.source_files(root))
     is_first = not names
     header = f"-- {name}: {why}\n" + ("" if is_first else f"-- depends: {names[-1]}\n")
@@ -212,12 +212,12 @@ def refresh(root: Path) -> list[str]:
 
 
 def check(root: Path) -> list[str]:
-    """Do as `refresh` does. Raises MigrationError if that changed a file of the migrations."""
+    """Do as `refresh` does. Raises UserError if that changed a file of the migrations."""
     before = _written(root)
     left = refresh(root)
     if _written(root) != before:
         name = migration_names(root)[-1]
-        raise MigrationError(f"{name} was out of date and is written anew: look at it")
+        raise UserError(f"{name} was out of date and is written anew: look at it")
     return left
 
 
@@ -225,7 +225,7 @@ def release(root: Path) -> list[str]:
     """List every migration in migrations/FROZEN that is not there yet; return their names.
 
     The listing has the format of ``sha256sum``, so ``sha256sum --check FROZEN`` works as well.
-    Raises MigrationError if the newest one is not up to date with today's files.
+    Raises UserError if the newest one is not up to date with today's files.
     """
     names = migration_names(root)
     added = [name for name in names if not is_released(root, name)]
@@ -253,11 +253,11 @@ def shipped(root: Path, names: list[str]) -> dict[str, Block]:
 
 
 def read_script(path: Path) -> Script:
-    """Take a script apart. Raises MigrationError when its digests do not match."""
+    """Take a script apart. Raises UserError when its digests do not match."""
     text = path.read_text(encoding="utf-8")
     generated, end, after = text.partition(f"\n{BLOCKS_END}")
     if not end or schema_files.MARKER.search(after):
-        raise MigrationError(f"{path.name}: {BLOCKS_END.strip()!r} is not its last marker")
+        raise UserError(f"{path.name}: {BLOCKS_END.strip()!r} is not its last marker")
     before, *parts = BLOCK_START.split(generated + "\n")
     blocks = [
         Block(kind=kind, path=source, seal=seal, body=body)
@@ -266,7 +266,7 @@ def read_script(path: Path) -> Script:
     for block in blocks:
         is_whole = not block.body if block.kind == "altered" else digest(block.body) == block.seal
         if not is_whole:
-            raise MigrationError(
+            raise UserError(
                 f"{path.name}: the block '{block.kind}: {block.path}' was edited; text by hand "
                 "stands before the first block or after the last, where it is kept"
             )
@@ -325,12 +325,12 @@ def _written(root: Path) -> dict[Path, bytes]:
 def _new_name(name: str | None, why: str | None, *, number: int) -> str:
     expected = f"{number:04}-"
     if name is None or why is None:
-        raise MigrationError(
+        raise UserError(
             f"all migrations are released: give the next one a name ({expected}what-changes) "
             "and a reason"
         )
     if MIGRATION_NAME.fullmatch(name) is None or not name.startswith(expected):
-        raise MigrationError(f"{name!r} is not its name: the next one looks like {expected}add-x")
+        raise UserError(f"{name!r} is not its name: the next one looks like {expected}add-x")
     return name
 
 
@@ -339,7 +339,7 @@ def _why(root: Path, name: str) -> str:
     with deploy_path(root, name).open(encoding="utf-8") as script:
         found = re.fullmatch(rf"-- {name}: (.+)\n", script.readline())
     if found is None:
-        raise MigrationError(f"{name}.sql: the first line is not '-- {name}: why'")
+        raise UserError(f"{name}.sql: the first line is not '-- {name}: why'")
     return found[1]
 
 
@@ -444,12 +444,12 @@ def main() -> int:
             return 0
         if options.refresh or options.check:
             if left := check(options.root) if options.check else refresh(options.root):
-                raise MigrationError(
+                raise UserError(
                     f"in no migration yet: {', '.join(left)} (make migration name=... why=...)"
                 )
             return 0
         name, change = write(options.root, name=options.name or None, why=options.why or None)
-    except MigrationError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"migrations/{name}.sql")

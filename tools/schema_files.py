@@ -19,7 +19,7 @@ from pglast.parser import ParseError
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
 
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 
 # The folders of procedures/, in the order of a transfer's life: a function calls functions of its
 # own floor and of the floors before it.
@@ -98,9 +98,9 @@ def source_files(root: Path) -> dict[str, str]:
                 files[file.relative_to(root).as_posix()] = file.read_text(encoding="utf-8")
     for path, text in files.items():
         if not text.endswith("\n"):
-            raise MigrationError(f"{path}: the last line has no line end")
+            raise UserError(f"{path}: the last line has no line end")
         if MARKER.search(text):
-            raise MigrationError(f"{path}: holds a line that looks like a marker of a frozen copy")
+            raise UserError(f"{path}: holds a line that looks like a marker of a frozen copy")
     return files
 
 
@@ -129,13 +129,13 @@ def record(files: Iterable[str], reason: str) -> str:
 
 
 def parse(path: str, text: str) -> tuple[ast.RawStmt, ...]:
-    """Parse a file. Raises MigrationError with the line of a syntax error."""
+    """Parse a file. Raises UserError with the line of a syntax error."""
     try:
         return tuple(parse_sql(text))
     except ParseError as error:
         message, offset = error.args[0], error.args[1] if len(error.args) > 1 else 0
         line = text.count("\n", 0, offset or 0) + 1
-        raise MigrationError(f"{path}:{line}: {message}") from None
+        raise UserError(f"{path}:{line}: {message}") from None
 
 
 @cache
@@ -206,7 +206,7 @@ def in_order(files: Mapping[str, str]) -> list[str]:
 
     def visit(path: str, trail: tuple[str, ...]) -> None:
         if path in trail:
-            raise MigrationError(f"these files need each other: {', '.join((*trail, path))}")
+            raise UserError(f"these files need each other: {', '.join((*trail, path))}")
         if path not in ordered:
             for needed in needs[path]:
                 visit(needed, (*trail, path))

@@ -290,7 +290,7 @@ select 'payout_api.verify_projection(bigint, bigint)'::regprocedure;
 select 'payout_api.verify_seals(bigint, bigint, text)'::regprocedure;
 select 'payout.end_due_holds(timestamptz)'::regprocedure;
 select 'payout.expire_leases(timestamptz, integer)'::regprocedure;
-select 'payout_api.heartbeat(text, text)'::regprocedure;
+select 'payout_api.heartbeat(text, text, boolean)'::regprocedure;
 select 'payout.judge_listed_transfers(timestamptz, integer)'::regprocedure;
 select 'payout.let_through(payout.holds, timestamptz)'::regprocedure;
 select 'payout.look_for_accounts(timestamptz, integer)'::regprocedure;

@@ -37,7 +37,8 @@ begin
         select 'payout_workers', 'Workers that are alive, by release.',
             jsonb_build_object('release', left(w.release, 60)), count(*)
         from payout.workers as w
-        where w.last_seen_at > p_now - interval '1 minute' group by left(w.release, 60)
+        where not w.has_ended and w.last_seen_at > p_now - interval '1 minute'
+        group by left(w.release, 60)
         union all
         select 'payout_expired_leases', 'Leases that ran out over a minute ago.', '{}', count(*)
         from payout.transfer_states as s where s.lease_until < p_now - interval '1 minute'

@@ -1,10 +1,12 @@
 -- heartbeat: note that a worker is alive, and forget those that ended long ago.
 --
--- Called by: each worker, about every ten seconds.
+-- Called by: each worker, about every ten seconds, and a last time when it ends.
 -- Safe to repeat. Raises: SP311 no worker or no release; SP406 a release that is not a neighbour
 -- of the schema's, which an upgrade has left behind: the worker ends.
 
-create or replace function payout_api.heartbeat(p_worker text, p_release text)
+create or replace function payout_api.heartbeat(
+    p_worker text, p_release text, p_is_last boolean default false
+)
 returns table (is_on_hold boolean)
 language plpgsql
 volatile
@@ -29,10 +31,12 @@ begin
                 errcode = 'SP406',
                 hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
-    insert into payout.workers as w (worker, release)
-    values (p_worker, p_release)
+    insert into payout.workers as w (worker, release, has_ended)
+    values (p_worker, p_release, p_is_last)
     on conflict (worker) do update
-    set release = excluded.release, last_seen_at = clock_timestamp();
+    set release = excluded.release,
+        last_seen_at = clock_timestamp(),
+        has_ended = excluded.has_ended;
     delete from payout.workers as w
     where w.last_seen_at < clock_timestamp() - interval '7 days';
     return query
@@ -42,8 +46,9 @@ begin
     );
 end
 $$;
-comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
-    'whether it is on hold; refuses one that is more than one release away from the schema.';
-revoke execute on function payout_api.heartbeat(text, text) from public;
-grant execute on function payout_api.heartbeat(text, text) to payout_worker;
+comment on function payout_api.heartbeat(text, text, boolean) is
+    'Notes the worker with its release and the time, or that it ends, for the doctor and '
+    'payout_api.workers; tells whether it is on hold; refuses one that is more than '
+    'one release away from the schema.';
+revoke execute on function payout_api.heartbeat(text, text, boolean) from public;
+grant execute on function payout_api.heartbeat(text, text, boolean) to payout_worker;

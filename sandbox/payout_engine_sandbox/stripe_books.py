@@ -186,7 +186,7 @@ class StripeBooks:
         currency: str,
         transfer_group: str | None = None,
     ) -> None:
-        """Register a customer's payment; transfers may draw on it up to its amount."""
+        """Register a customer's payment, the `source_transaction` of transfers up to its amount."""
         group = transfer_group or f"group_{charge_id}"
         self._charges[charge_id] = Charge(charge_id, amount_minor, currency, group)
 
@@ -252,12 +252,27 @@ class StripeBooks:
         _check_names(params, known=frozenset(), expandable=EXPANDABLE)
         return self._expanded(self._find(transfer_id, is_livemode=is_livemode).transfer, params)
 
-    def transfer_by_hand(self, params: Mapping[str, str], *, is_livemode: bool) -> JsonObject:
-        """Move money as a person in the Dashboard does; a decline is raised."""
-        self.check_transfer(params)
-        return self.create_transfer(params, is_livemode=is_livemode)
+    def transfer_by_hand(
+        self,
+        *,
+        destination: str,
+        amount_minor: int,
+        currency: str = "usd",
+        metadata: Mapping[str, str] | None = None,
+        is_livemode: bool = False,
+        **params: str,
+    ) -> JsonObject:
+        """Move money as a person in the Dashboard does; a decline is raised.
 
-    def reverse_by_hand(self, transfer_id: str, *, amount_minor: int | None = None) -> JsonObject:
+        `params` are further ones of Stripe's own.
+        """
+        form = {"amount": str(amount_minor), "currency": currency, "destination": destination}
+        form |= {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
+        form |= params
+        self.check_transfer(form)
+        return self.create_transfer(form, is_livemode=is_livemode)
+
+    def reverse_by_hand(self, *, transfer_id: str, amount_minor: int | None = None) -> JsonObject:
         """Reverse a transfer, wholly or in part, as a person in the Dashboard does."""
         params = {} if amount_minor is None else {"amount": str(amount_minor)}
         is_livemode = bool(self._by_id[transfer_id].transfer["livemode"])

@@ -131,6 +131,13 @@ class StripeDouble:
             initial_balance_minor=initial_balance_minor,
             default_account_state=default_account_state,
         )
+        # The world that the double stands for, as its books have it.
+        self.set_balance = self._books.set_balance
+        self.balance_minor = self._books.balance_minor
+        self.set_account = self._books.set_account
+        self.add_charge = self._books.add_charge
+        self.transfer = self._books.transfer_by_hand
+        self.reverse = self._books.reverse_by_hand
         self._run = secrets.token_hex(4)
         self._saved: dict[tuple[Caller, str], SavedRequest] = {}
         self._revoked: set[str] = set()
@@ -224,53 +231,6 @@ class StripeDouble:
         """Move Stripe's clock forward: keys expire, late effects happen."""
         self._ahead_seconds += hours * 3600 + seconds
         self._run_late_effects()
-
-    def set_balance(self, *, currency: str, available_minor: int) -> None:
-        """Set the platform's available balance in a currency, in minor units."""
-        self._books.set_balance(currency=currency, available_minor=available_minor)
-
-    def balance_minor(self, currency: str) -> int:
-        """Return the platform's available balance in a currency, in minor units."""
-        return self._books.balance_minor(currency)
-
-    def set_account(self, *, account_id: str, state: AccountState) -> None:
-        """Make an account open, closed, incapable (of receiving transfers) or unknown."""
-        self._books.set_account(account_id=account_id, state=state)
-
-    def add_charge(
-        self,
-        *,
-        charge_id: str,
-        amount_minor: int,
-        currency: str,
-        transfer_group: str | None = None,
-    ) -> None:
-        """Register a customer's payment that transfers may name as their `source_transaction`."""
-        self._books.add_charge(
-            charge_id=charge_id,
-            amount_minor=amount_minor,
-            currency=currency,
-            transfer_group=transfer_group,
-        )
-
-    def transfer(
-        self,
-        *,
-        destination: str,
-        amount_minor: int,
-        currency: str = "usd",
-        metadata: Mapping[str, str] | None = None,
-        is_livemode: bool = False,
-        **params: str,
-    ) -> JsonObject:
-        """Transfer by hand, as a person in the Dashboard would; `params` are Stripe's own."""
-        form = {"amount": str(amount_minor), "currency": currency, "destination": destination}
-        form |= {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
-        return self._books.transfer_by_hand(form | params, is_livemode=is_livemode)
-
-    def reverse(self, *, transfer_id: str, amount_minor: int | None = None) -> JsonObject:
-        """Reverse a transfer by hand, wholly or in part, as a person in the Dashboard would."""
-        return self._books.reverse_by_hand(transfer_id, amount_minor=amount_minor)
 
     def revoke_key(self, *, api_key: str) -> None:
         """Answer 401 to this secret key from now on."""

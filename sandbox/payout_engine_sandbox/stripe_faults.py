@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl
 
 PATIENCE_SECONDS: Final = 30.0
 JSON: Final = "application/json"
@@ -55,10 +55,9 @@ class RecordedRequest:
 @functools.lru_cache(maxsize=1024)
 def parse_form(form: bytes) -> Mapping[str, str]:
     """Parse a form; every request is asked for its parameters more than once."""
-    pairs = (pair.partition("=") for pair in form.decode(errors="replace").split("&") if pair)
     params: dict[str, str] = {}
-    for name, _, value in pairs:
-        params[_numbered(_unquote_name(name), params)] = _unquote(value)
+    for name, value in parse_qsl(form.decode(errors="replace"), keep_blank_values=True):
+        params[_numbered(name, params)] = value
     return params
 
 
@@ -68,13 +67,6 @@ def _numbered(name: str, params: Mapping[str, str]) -> str:
         return name
     count = sum(known.startswith(name[:-1]) for known in params)
     return f"{name[:-1]}{count}]"
-
-
-def _unquote(text: str) -> str:
-    return unquote_plus(text) if "%" in text or "+" in text else text
-
-
-_unquote_name = functools.lru_cache(maxsize=1024)(_unquote)
 
 
 class Latch:

@@ -9,14 +9,16 @@
 -- docs/attach.md says what happens when, and how a later edit is corrected.
 
 -- Free items owe nothing to a payee, nor do those of the shop itself, nor does a cancelled order:
--- name each state of yours in which nobody is owed anything.
+-- name each state of yours in which nobody is owed anything. A share that is null is no free item:
+-- it is refused when the order is completed.
 create function order_lines(p_order_id orders.order_id%type) returns jsonb
 language sql stable set search_path from current as $$
     select coalesce(jsonb_agg(jsonb_build_object(
         'line_id', i.item_id::text, 'payee_id', i.seller_id::text, 'amount_minor', i.share_minor
     ) order by i.item_id), '[]')
     from order_items as i
-    where i.order_id = p_order_id and i.share_minor <> 0 and i.seller_id is not null
+    where i.order_id = p_order_id and i.share_minor is distinct from 0
+        and i.seller_id is not null
         and not exists (
             select from orders as o where o.order_id = p_order_id and o.state in ('cancelled'))
 $$;

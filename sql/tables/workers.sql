@@ -5,6 +5,7 @@ create table payout.workers (
     release text not null,
     started_at timestamptz not null default clock_timestamp(),
     last_seen_at timestamptz not null default clock_timestamp(),
+    has_ended boolean not null default false,
     measured_at timestamptz,
     constraint workers_pkey primary key (worker)
 );
@@ -15,6 +16,8 @@ comment on column payout.workers.worker is
     'The name that the process gave itself: that of its attempts and reads.';
 comment on column payout.workers.started_at is 'The time of its first heartbeat.';
 comment on column payout.workers.last_seen_at is 'The time of its last heartbeat.';
+comment on column payout.workers.has_ended is
+    'Whether its last heartbeat said that it ends; a process that was killed says nothing.';
 comment on column payout.workers.measured_at is
     'The time at which it last read the gauges, as one worker at a time does; null: never.';
 comment on column payout.workers.release is 'The version of the package that it runs.';

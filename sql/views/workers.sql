@@ -6,7 +6,7 @@ select
     w.release,
     w.started_at,
     w.last_seen_at,
-    w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
     exists (
         select from payout.holds as h
         where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
@@ -15,4 +15,4 @@ from payout.workers as w
 order by w.last_seen_at desc;
 comment on view payout_api.workers is
     'One row for each worker process of the last week: is_alive while its last heartbeat is less '
-    'than a minute old, is_on_hold once Stripe refused its key.';
+    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';

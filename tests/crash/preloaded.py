@@ -103,7 +103,7 @@ def serve() -> None:
     assert stripe.StripeClient("sk_test_none").v1.transfers
     assert stripe.Invoice
     gc.freeze()
-    programs: Programs = {"payout_engine.cli": ours.main, "procrastinate": procrastinate.main}
+    programs: Programs = {"payout_engine": ours.main, "procrastinate": procrastinate.main}
     living: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)

@@ -18,11 +18,11 @@ from tests.crash.preloaded import ForkedWorker
 PATIENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
 CANARY: Final = "sk_test_canary0123456789"
-OURS: Final = ("-m", "payout_engine.cli", "worker")
+OURS: Final = ("-m", "payout_engine", "worker")
 # Tells of each claim that is refused, not only of the first for a reason.
 TALKATIVE: Final = (*OURS, "--log-level=DEBUG")
 PLAIN: Final = ("-m", "procrastinate", "--app=payout_engine.app.app", "worker")
-RECONCILE: Final = ("-m", "payout_engine.cli", "reconcile")
+RECONCILE: Final = ("-m", "payout_engine", "reconcile")
 
 
 def wait_until(

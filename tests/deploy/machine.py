@@ -103,7 +103,7 @@ exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 PROGRAM: Final = """\
 #!/opt/payout-engine/bin/python
 import sys
-from payout_engine.cli import main
+from payout_engine.__main__ import main
 sys.exit(main())
 """
 

@@ -157,7 +157,7 @@ def test_the_command_of_the_unit_becomes_ready_with_its_secrets_in_files(
     program, *arguments = shlex.split(only("ExecStart"))
     assert program == PROGRAM
     worker = launch(
-        ("-m", "payout_engine.cli", *arguments),
+        ("-m", "payout_engine", *arguments),
         stripe=double.url,
         NOTIFY_SOCKET=manager.address,
         **{"database_url": "", "STRIPE_API_KEY": "", **settings},
@@ -175,7 +175,7 @@ def test_a_worker_pays_where_no_memory_may_become_executable(
     refuse = (
         "import ctypes, os, sys\n"
         "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): os._exit(99)\n"
-        "os.execv(sys.executable, [sys.executable, '-m', 'payout_engine.cli', 'worker'])"
+        "os.execv(sys.executable, [sys.executable, '-m', 'payout_engine', 'worker'])"
     )
     worker = launch(
         ("-c", refuse),

@@ -156,7 +156,7 @@ def test_a_killed_demo_leaves_nothing(start: Callable[..., Demo]) -> None:
     demo.read_until("worker-2 started")
     # The first worker may have been killed by now, as the demo does.
     running = "\n".join(demo.leftovers())
-    for part in ("payout_engine.cli worker", "payout_engine_sandbox.stripe_double", "bin/postgres"):
+    for part in ("payout_engine worker", "payout_engine_sandbox.stripe_double", "bin/postgres"):
         assert part in running
     demo.process.kill()
     demo.finish()

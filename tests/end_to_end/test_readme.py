@@ -36,7 +36,7 @@ def section(name: str) -> str:
 def command(tmp_path: Path) -> Path:
     """Give a directory with `payout-engine` in it, as an installation would have."""
     script = tmp_path / "payout-engine"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m payout_engine.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m payout_engine "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return tmp_path
 

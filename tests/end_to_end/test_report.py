@@ -211,7 +211,7 @@ def test_amounts_stand_right_in_figures_of_one_width(page: Path, browser: Browse
 
 def test_the_page_needs_no_network_and_no_script(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert "default-src &#x27;none&#x27;" in text
+    assert "default-src 'none'" in text
     assert re.findall(r"<script|<link|<img|\bsrc=|\bhref=|url\(|@import", text) == []
 
 

@@ -18,7 +18,7 @@ from tests.migrations.checkouts import describe
 
 pytestmark = pytest.mark.proof
 
-MIGRATE: Final = ("-m", "payout_engine.cli", "migrate")
+MIGRATE: Final = ("-m", "payout_engine", "migrate")
 # It counts commands, or those that come after the last migration is listed.
 STOPPER: Final = """
 create sequence commands;

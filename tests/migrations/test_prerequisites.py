@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from payout_engine import cli, database, prerequisites
+from payout_engine import cli, prerequisites, queue_schema
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.crash.dumps import dump, restore
 
@@ -286,9 +286,9 @@ def test_a_lock_that_a_killed_yoyo_left_behind_stops_nobody_and_a_living_session
         "insert into yoyo_lock (pid) values (1); alter table yoyo_lock owner to installer"
     )
     monkeypatch.setenv("DATABASE_URL", shop(then=left_behind))
-    monkeypatch.setattr(database, "MIGRATION_LOCK_SECONDS", 1)
+    monkeypatch.setattr(queue_schema, "MIGRATION_LOCK_SECONDS", 1)
     with psycopg.connect(managed.uri("shop"), autocommit=True) as other:
-        other.execute(f"select pg_advisory_lock({database.MIGRATION_LOCK})".encode())
+        other.execute(f"select pg_advisory_lock({queue_schema.MIGRATION_LOCK})".encode())
         assert cli.main([*Migrate]) == 2
         assert re.search(
             rf"another migrate is at work .* process {other.info.backend_pid}: run this again once",

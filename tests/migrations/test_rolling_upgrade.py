@@ -24,7 +24,7 @@ pytestmark = pytest.mark.proof
 
 __all__ = ["upgrade"]
 
-MIGRATE: Final = ("-m", "payout_engine.cli", "migrate")
+MIGRATE: Final = ("-m", "payout_engine", "migrate")
 SEEN: Final = "select from payout_api.workers where release = %s and last_seen_at > %s"
 ALIVE: Final = "select release from payout_api.workers where is_alive order by release"
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from tests.conftest import ROOT, Connection, Server, compare_newest
 from tests.engine import Engine, rate_limited, success
 from tests.migrations.checkouts import copy_checkout, describe

@@ -45,6 +45,36 @@ def test_a_worker_that_was_not_seen_for_a_minute_is_missed(engine: Engine) -> No
     assert detail.startswith("the last one was seen at ")
 
 
+@mutant(
+    "a worker that says goodbye", "heartbeat", "has_ended = excluded.has_ended", "has_ended = false"
+)
+@mutant(
+    "a goodbye that the view does not hear",
+    sql=(
+        "create or replace view payout_api.workers as select w.worker, w.release, w.started_at, "
+        "w.last_seen_at, true as is_alive, false as is_on_hold from payout.workers as w"
+    ),
+)
+def test_a_worker_that_says_that_it_ends_is_alive_no_more_until_it_comes_back(
+    engine: Engine,
+) -> None:
+    def is_alive() -> bool:
+        ((alive,),) = engine.db.execute("select is_alive from payout_api.workers").fetchall()
+        gauge = engine.db.execute(
+            "select value from payout.measure_upkeep(now()) where metric = 'payout_workers'"
+        ).fetchall()
+        assert gauge == ([(1.0,)] if alive else [])
+        return bool(alive)
+
+    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    assert is_alive()
+    engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0', p_is_last => true)")
+    assert not is_alive()
+    assert told(engine)[0] == "failure"
+    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    assert is_alive()
+
+
 def test_a_worker_that_ended_long_ago_is_forgotten(engine: Engine) -> None:
     engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
     engine.db.execute("update payout.workers set last_seen_at = now() - interval '8 days'")

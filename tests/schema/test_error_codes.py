@@ -37,6 +37,12 @@ def test_the_list_has_exactly_the_codes_that_functions_raise(db: Connection) -> 
     assert set(listed) == raised()
 
 
+def test_no_file_names_a_code_that_is_not_on_the_list() -> None:
+    files = [file for folder in ("procedures", "sql") for file in (ROOT / folder).rglob("*.sql")]
+    named = {code for file in files for code in re.findall(r"\bSP\d{3}\b", file.read_text())}
+    assert named - raised() == set()
+
+
 def test_every_code_is_of_our_class() -> None:
     # Class SP: Postgres and the standard use no code of it, and psycopg knows none.
     assert [code for code in raised() if not re.fullmatch(r"SP[1-4]\d\d", code)] == []

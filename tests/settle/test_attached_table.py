@@ -135,6 +135,29 @@ def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind:
     assert transfers(db, ids["order"]) == [(ids["seller"], None, 700)]
 
 
+def test_a_share_that_is_null_stops_the_order_unlike_one_of_nothing(
+    app: Session, db: Session
+) -> None:
+    """The attack: the order was settled without it, and the seller never paid."""
+    app.execute(ORDER.format(state="open").encode())
+    app.execute(ITEM_ROWS)
+    app.execute("insert into order_items values ('order_1', '3', 'seller_2', null)")
+
+    refusal = refused(app.execute, COMPLETE)
+    assert refusal.sqlstate == "SP309"
+    assert refusal.message == "line 3 of p_lines has no whole number amount_minor"
+    assert jobs(db) == []
+
+    app.execute("update order_items set share_minor = 0 where item_id = '3'")
+    app.execute(COMPLETE)
+    assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+    app.execute("update order_items set share_minor = null where item_id = '2'")
+    assert db.execute("select kind from payout.discrepancies").fetchall() == [
+        ("settlement_edited",)
+    ]
+
+
 def test_an_order_may_come_completed_before_its_items(app: Session, db: Session) -> None:
     with app.transaction():
         app.execute(ORDER.format(state="completed").encode())

@@ -88,7 +88,7 @@ GOOD = {
 
 @pytest.mark.parametrize("path", GOOD)
 def test_a_file_in_house_style_has_no_violations(path: str) -> None:
-    assert house_check.check_file(path, GOOD[path], {"SP301"}) == []
+    assert house_check.check_file(path, GOOD[path]) == []
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,6 @@ def test_a_file_in_house_style_has_no_violations(path: str) -> None:
             5,
             "the attributes stand in another order: language, security, volatility, set, as",
         ),
-        (
-            "set search_path = pg_catalog, pg_temp\n",
-            "",
-            5,
-            "payout_api.cancel needs 'set search_path = pg_catalog, pg_temp'",
-        ),
-        ("= pg_catalog, pg_temp", "= ''", 5, "needs 'set search_path = pg_catalog, pg_temp'"),
-        ("= pg_catalog, pg_temp", "= pg_catalog", 5, "needs 'set search_path"),
         ("    v_name text;", "    name text;", 13, "the variable name does not start with v_"),
         (
             "    v_name text;\n",
@@ -150,21 +142,11 @@ def test_a_file_in_house_style_has_no_violations(path: str) -> None:
             23,
             "'execute' runs SQL that no check can read",
         ),
-        ("\n            using errcode = 'SP301'", "", 20, "'raise exception' without an errcode"),
-        ("'SP301'", "'P0001'", 20, "the errcode 'P0001' is not a literal of class SP"),
-        ("'SP301'", "v_name", 20, "the errcode v_name is not a literal of class SP"),
-        ("'SP301'", "'SP399'", 21, "SP399 is not listed in sql/error_codes.sql"),
         (
             "comment on function payout_api.cancel(bigint) is",
             "\ncomment on function payout_api.cancel(bigint) is",
             24,
             "'comment on function' does not stand directly under the function",
-        ),
-        (
-            "grant execute on function payout_api.cancel(bigint) to payout_operator;\n",
-            "",
-            5,
-            "payout_api.cancel is granted to nobody",
         ),
         ("returns void", "returns void void", 6, "syntax error"),
     ],
@@ -173,7 +155,7 @@ def test_a_function_out_of_style_is_found(was: str, becomes: str, line: int, mes
     assert CANCEL.count(was) >= 1
     text = CANCEL.replace(was, becomes, 1)
 
-    violations = house_check.check_file("procedures/operate/cancel.sql", text, {"SP301"})
+    violations = house_check.check_file("procedures/operate/cancel.sql", text)
 
     assert [each for each in violations if each.line == line and message in each.message], (
         violations
@@ -186,13 +168,12 @@ def test_a_function_out_of_style_is_found(was: str, becomes: str, line: int, mes
         ("trigger _500_check", "trigger check_name", 8, "check_name is not named _NNN_rule"),
         ("on payout.things\n", "on things\n", 8, "the table of _500_check has no schema"),
         ("comment on table payout.things is 'Things.';\n", "", 3, "no 'comment on' stands"),
-        ("-- things: a", "-- things: SP101 a", 1, "SP101 is not listed"),
     ],
 )
 def test_a_table_out_of_style_is_found(was: str, becomes: str, line: int, message: str) -> None:
     text = TABLE.replace(was, becomes, 1)
 
-    violations = house_check.check_file("sql/tables/things.sql", text, {"SP301"})
+    violations = house_check.check_file("sql/tables/things.sql", text)
 
     assert [(each.line, message in each.message) for each in violations] == [(line, True)]
 
@@ -200,9 +181,7 @@ def test_a_table_out_of_style_is_found(was: str, becomes: str, line: int, messag
 def test_a_trigger_apart_from_its_table_is_found() -> None:
     trigger = TABLE[TABLE.index("create trigger") :]
 
-    violations = house_check.check_file(
-        "procedures/common/tg_things__check.sql", GUARD + trigger, set()
-    )
+    violations = house_check.check_file("procedures/common/tg_things__check.sql", GUARD + trigger)
 
     assert [each.message for each in violations] == [
         "the trigger _500_check does not stand with its table"
@@ -212,7 +191,7 @@ def test_a_trigger_apart_from_its_table_is_found() -> None:
 def test_a_table_or_type_in_another_folder_is_found() -> None:
     table = TABLE[: TABLE.index("\ncreate trigger")].replace("-- things", "-- types")
 
-    violations = house_check.check_file("sql/types.sql", table, set())
+    violations = house_check.check_file("sql/types.sql", table)
 
     assert [each.message for each in violations] == [
         "a table stands in sql/tables/, a type in sql/types.sql"
@@ -236,61 +215,16 @@ def test_a_private_function_that_keeps_the_planner_from_something_is_found(
     private = GUARD.replace("tg_things__check", "names").replace("as $$", f"{setting}as $$")
     public = CANCEL.replace("as $$", f"{setting}as $$")
 
-    found = house_check.check_file("procedures/common/names.sql", private, set())
+    found = house_check.check_file("procedures/common/names.sql", private)
 
     assert [each.message for each in found] == violations
-    assert house_check.check_file("procedures/operate/cancel.sql", public, {"SP301"}) == []
-
-
-def test_a_definer_outside_of_payout_api_is_found_unless_it_is_a_trigger_function() -> None:
-    definer = GUARD.replace("volatile\n", "volatile\nsecurity definer\n")
-    private = definer.replace("tg_things__check", "names")
-
-    guard = house_check.check_file("procedures/common/tg_things__check.sql", definer, set())
-    other = house_check.check_file("procedures/common/names.sql", private, set())
-
-    assert guard == []
-    assert [each.message for each in other] == [
-        "payout.names is security definer outside of payout_api"
-    ]
-
-
-def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
-    text = GUARD.replace("= pg_catalog, pg_temp", "= pg_catalog, procrastinate, pg_temp")
-
-    wakeup = house_check.check_file("procedures/wakeup/tg_things__check.sql", text, set())
-    guard = house_check.check_file("procedures/common/tg_things__check.sql", text, set())
-
-    assert wakeup == []
-    assert [each.message for each in guard] == [
-        "payout.tg_things__check needs 'set search_path = pg_catalog, pg_temp'"
-    ]
-
-
-def test_an_expression_is_bound_when_it_is_made_and_pins_no_path() -> None:
-    text = """\
--- things_count: one more.
-
-create or replace function payout.things_count(p_count integer)
-returns integer
-language sql
-immutable
-return p_count + 1;
-comment on function payout.things_count(integer) is 'The count and one more.';
-"""
-    path = "procedures/common/things_count.sql"
-
-    assert house_check.check_file(path, text, set()) == []
-    pinned = text.replace("return p", "set search_path = ''\nreturn p")
-    assert [each.message for each in house_check.check_file(path, pinned, set())] == [
-        "payout.things_count needs 'set search_path = pg_catalog, pg_temp'"
-    ]
+    assert house_check.check_file("procedures/operate/cancel.sql", public) == []
 
 
 def test_two_functions_in_a_file_are_found() -> None:
     second = CANCEL.split("\n\n", 1)[1]
 
-    violations = house_check.check_file("procedures/operate/cancel.sql", CANCEL + second, {"SP301"})
+    violations = house_check.check_file("procedures/operate/cancel.sql", CANCEL + second)
 
     assert [str(each) for each in violations] == [
         "procedures/operate/cancel.sql:1: a file defines one function, this one 2"
@@ -298,24 +232,9 @@ def test_two_functions_in_a_file_are_found() -> None:
 
 
 def test_a_file_without_its_view_is_found() -> None:
-    violations = house_check.check_file("sql/views/overview.sql", "-- overview: all.\n", set())
+    violations = house_check.check_file("sql/views/overview.sql", "-- overview: all.\n")
 
     assert [each.message for each in violations] == ["a file defines one view, this one 0"]
-
-
-def test_a_listed_code_that_nothing_raises_is_found(tmp_path: Path) -> None:
-    files = GOOD | {
-        "sql/error_codes.sql": CODES.replace(
-            "    ('SP301'", "    ('SP401', 'not now'),\n    ('SP301'"
-        )
-    }
-    for path, text in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text, encoding="utf-8")
-
-    violations = house_check.check_tree(tmp_path)
-
-    assert [str(each) for each in violations] == ["sql/error_codes.sql:6: no function raises SP401"]
 
 
 @pytest.mark.parametrize("path", ["procedures/cellar/x.sql", "procedures/x.sql", "sql/x/x.sql"])

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from payout_engine import migrate
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 from tests.conftest import ROOT
 from tools import migration, schema_files
 from tools.migration import Block
@@ -465,14 +465,14 @@ def test_a_new_migration_with_a_bad_name_or_no_reason_is_refused(
 ) -> None:
     migration.release(begun.root)
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         begun.write(name, why)
 
     assert str(refusal.value) == message
 
 
 def test_a_release_has_one_migration(begun: Tree) -> None:
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         begun.write(SECOND, "more")
 
     assert str(refusal.value) == (
@@ -483,7 +483,7 @@ def test_a_release_has_one_migration(begun: Tree) -> None:
 def test_files_that_need_each_other_are_refused(tree: Tree) -> None:
     tree.edit("sql/views/names.sql", "payout.things", "payout.counts")
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         tree.write(FIRST, WHY)
 
     assert str(refusal.value) == (
@@ -495,7 +495,7 @@ def test_files_that_need_each_other_are_refused(tree: Tree) -> None:
 def test_a_syntax_error_is_named_by_file_and_line(tree: Tree) -> None:
     tree.edit("procedures/settle/add.sql", "returns void", "returns void void")
 
-    with pytest.raises(MigrationError, match=r"^procedures/settle/add.sql:4: syntax error at or"):
+    with pytest.raises(UserError, match=r"^procedures/settle/add.sql:4: syntax error at or"):
         tree.write(FIRST, WHY)
 
 
@@ -509,7 +509,7 @@ def test_a_syntax_error_is_named_by_file_and_line(tree: Tree) -> None:
 def test_a_file_that_cannot_be_frozen_is_refused(tree: Tree, text: str, message: str) -> None:
     tree.put("sql/views/names.sql", text)
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         tree.write(FIRST, WHY)
 
     assert str(refusal.value).startswith(message)
@@ -559,7 +559,7 @@ def test_a_script_with_wrong_markers_is_refused(tmp_path: Path, text: str, messa
     path = tmp_path / "0001-first.sql"
     path.write_text(text, encoding="utf-8")
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         migration.read_script(path)
 
     assert str(refusal.value).startswith("0001-first.sql:")
@@ -575,7 +575,7 @@ def test_a_release_lists_deploy_and_revert_file_once(begun: Tree) -> None:
 def test_a_migration_that_is_out_of_date_is_not_released(begun: Tree) -> None:
     begun.edit("procedures/settle/add.sql", "Adds a thing.", "Adds one thing.")
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         migration.release(begun.root)
 
     assert str(refusal.value) == "0001-first was out of date and is written anew: look at it"

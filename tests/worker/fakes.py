@@ -120,6 +120,8 @@ class FakeDatabase(Database):
 class FakeAdapter(StripePayoutAdapter):
     """Answers each order at once, or when `may_answer` is set; counts the requests under way."""
 
+    _api_key = CANARY
+
     def __init__(self, *, signal: str = "response", http_status: int = 200) -> None:
         self.signal = signal
         self.http_status = http_status
@@ -234,6 +236,8 @@ class RecordingDatabase(Database):
 
 class FakeListings(StripePayoutAdapter):
     """Answers with these pages, or raises, one after the other; remembers every request."""
+
+    _api_key = CANARY
 
     def __init__(self, *pages: Page | Exception) -> None:
         self.pages = list(pages)

@@ -95,7 +95,11 @@ def stop(worker: Worker) -> None:
     ids=["payout-engine", "debug", "procrastinate"],
 )
 def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
-    command: tuple[str, ...], uri: str, double: StripeDouble, start: StartWorker
+    command: tuple[str, ...],
+    uri: str,
+    dsn: Callable[..., str],
+    double: StripeDouble,
+    start: StartWorker,
 ) -> None:
     worker = start(uri, command, is_fresh=True)
     settle(uri, "set_1")
@@ -105,6 +109,9 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     stop(worker)
     assert len(double.transfers()) == 2
     assert wakeup_jobs(uri) == 0
+    with psycopg.connect(dsn()) as connection:  # within the minute for which it seemed alive
+        alive = connection.execute("select is_alive from payout_api.workers").fetchall()
+    assert alive == [(False,)]
 
 
 def test_the_log_begins_with_version_database_account_and_mode(
@@ -245,7 +252,9 @@ def test_a_login_that_may_not_call_the_functions_ends_the_worker_with_one_line(
     dsn: Callable[..., str], db: Connection, start: StartWorker
 ) -> None:
     """A restore without rights leaves roles and memberships as they were."""
-    db.execute("revoke execute on function payout_api.heartbeat(text, text) from payout_worker")
+    db.execute(
+        "revoke execute on function payout_api.heartbeat(text, text, boolean) from payout_worker"
+    )
     worker = start(dsn("payout_worker"))
     assert worker.wait() == 2
     assert worker.log().endswith("payout-engine: permission denied for function heartbeat\n")

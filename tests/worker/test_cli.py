@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from payout_engine import cli
 from payout_engine.app import run_until_stopped
 from payout_engine.database import inspect_database
-from payout_engine.errors import NotReady
+from payout_engine.errors import UserError
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
@@ -50,7 +50,7 @@ end $$
 def refusal_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return the sentence with which a command ends; a worker's without the log that it starts."""
     if command == ["worker"]:
-        with pytest.raises(NotReady) as caught:
+        with pytest.raises(UserError) as caught:
             asyncio.run(run_until_stopped(Settings.read(os.environ)))
         return f"payout-engine: {caught.value}\n"
     assert cli.main(command) == 2
@@ -279,6 +279,58 @@ def test_execute_says_that_stripe_does_not_take_the_key(
     double.revoke_key(api_key=CANARY)
     assert cli.main(["execute", "1"]) == 2
     assert "Stripe does not say whose key it is: Refused: HTTP" in capsys.readouterr().err
+
+
+EXECUTE_AS_PROCESS_1 = (
+    "import os; os.getpid = lambda: 1; from payout_engine import cli; cli.main(['execute', '1'])"
+)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_refused_key_holds_up_no_later_process_that_gets_the_same_number(
+    db: Connection, double: StripeDouble
+) -> None:
+    """The attack: in a container each process has the number 1."""
+
+    def execute() -> str:
+        command = [sys.executable, "-c", EXECUTE_AS_PROCESS_1]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    db.execute(SETTLED.encode())
+    double.inject("key_expired", times=2)
+    assert execute().count("response 401 api_key_expired -> ok, retry_wait") == 2
+    assert db.execute("select scope, released_at from payout.holds").fetchall() == [
+        ("worker", None)
+    ]
+    db.execute("update payout.transfer_states set next_attempt_at = now() - interval '1 second'")
+    assert execute().count("-> ok, paid") == 2
+
+
+INTERRUPTED = """
+import signal, sys
+from importlib.metadata import entry_points
+
+
+class Finder:
+    def find_spec(self, name, *more):
+        if name == "psycopg":
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, Finder())
+[command] = entry_points(group="console_scripts", name="payout-engine")
+sys.exit(command.load()())
+"""
+
+
+def test_ctrl_c_ends_a_command_that_is_still_being_imported_without_a_word() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f"'{sys.executable}' -c '{INTERRUPTED}' doctor; echo $?"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("130\n", "")
 
 
 @pytest.mark.usefixtures("key")
@@ -553,7 +605,7 @@ def test_the_schema_is_of_the_release_of_the_package(db: Connection) -> None:
 @pytest.mark.usefixtures("environment")
 def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly(db: Connection) -> None:
     db.execute("select payout_api.heartbeat('worker_1', '1.0')")
-    command = [sys.executable, "-m", "payout_engine.cli", "doctor"]
+    command = [sys.executable, "-m", "payout_engine", "doctor"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as doctor:
         assert doctor.stdout is not None
         assert doctor.stderr is not None
@@ -589,7 +641,7 @@ def test_a_stream_that_is_closed_is_no_fault(
 def run(command: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a shell does."""
     return subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m payout_engine.cli {command}"],
+        ["sh", "-c", f"{sys.executable} -m payout_engine {command}"],
         capture_output=True,
         text=True,
         check=False,

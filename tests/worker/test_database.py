@@ -12,13 +12,8 @@ import pytest
 from psycopg import conninfo
 
 from payout_engine import errors
-from payout_engine.database import (
-    Database,
-    apply_queue_grants,
-    apply_queue_schema,
-    connection_string,
-    refuse_hopeless,
-)
+from payout_engine.database import Database, connection_string, refuse_hopeless
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 Connection = psycopg.Connection[Any]
@@ -258,7 +253,7 @@ def test_a_queue_of_another_version_is_refused(bare: Connection) -> None:
     uri = dsn_of(bare)
     apply_queue_schema(uri)
     bare.execute("drop function procrastinate.procrastinate_fetch_job_v2")
-    with pytest.raises(errors.QueueSchemaError, match="it lacks procrastinate_fetch_job_v2; apply"):
+    with pytest.raises(errors.UserError, match="it lacks procrastinate_fetch_job_v2; apply"):
         apply_queue_schema(uri)
 
 
@@ -277,5 +272,5 @@ def test_a_login_that_only_a_user_of_the_system_may_have_is_refused_and_not_wait
     """As Debian's server refuses its superuser over the socket, to every other user."""
     told = 'connection to server on socket "/run/.s.PGSQL.5432" failed: FATAL:  Peer '
     told += 'authentication failed for user "postgres"'
-    with pytest.raises(errors.NotReady, match="no connection: Peer authentication failed"):
+    with pytest.raises(errors.UserError, match="no connection: Peer authentication failed"):
         refuse_hopeless(psycopg.OperationalError(told))

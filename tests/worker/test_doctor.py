@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from payout_engine import cli, doctor
-from payout_engine.database import Machine
+from payout_engine.doctor import Machine
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.conftest import Connection
 from tests.operate.checks import REVOKE_TEMPORARY

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ def make_engine(reconciler: Reconciler) -> Engine:
 
 
 @pytest.mark.parametrize(
-    ("name", "start"),
+    ("name", "of"),
     [
-        ("looking up", lambda engine: engine.look_up_for_ever()),
-        ("reconciling", lambda engine: engine.reconcile_for_ever(minutes=0.0001)),
+        ("looking up", lambda engine: partial(engine.reconciler.read, "lookup")),
+        ("reconciling", lambda engine: engine.reconciler.run),
     ],
 )
 def test_readings_outlive_failures_and_are_logged_without_secrets(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, start: Any
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, of: Any
 ) -> None:
     monkeypatch.setattr(engine_module, "FIRST_PAUSE_SECONDS", 0.01)
 
@@ -97,7 +98,8 @@ def test_readings_outlive_failures_and_are_logged_without_secrets(
         reconciler = ReadingNothing(
             psycopg.OperationalError("gone"), Refused(401, f"Invalid API Key {CANARY}")
         )
-        reading = asyncio.create_task(start(make_engine(reconciler)))
+        engine = make_engine(reconciler)
+        reading = asyncio.create_task(engine.repeat(name, of(engine), between=(0, 0)))
         await asyncio.wait_for(reconciler.is_done.wait(), 10)
         reading.cancel()
 
@@ -113,18 +115,19 @@ def test_the_newest_transfers_are_compared_again_and_again_and_failures_are_logg
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(engine_module, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(engine_module, "NEWEST_SECONDS", (0.01, 0.01))
 
     async def main() -> None:
         reconciler = ReadingNothing(Refused(403, f"The key {CANARY} may not."))
-        reading = asyncio.create_task(make_engine(reconciler).compare_newest_for_ever())
+        engine = make_engine(reconciler)
+        compare = engine.repeat("comparing", reconciler.compare_newest, between=(0, 0))
+        reading = asyncio.create_task(compare)
         await asyncio.wait_for(reconciler.is_done.wait(), 10)
         reading.cancel()
 
     asyncio.run(main())
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert "comparing the newest transfers failed: NewestUnread" in record.getMessage()
+    assert "comparing failed: NewestUnread" in record.getMessage()
     assert "The key *** may not." in record.getMessage()
 
 
@@ -139,8 +142,10 @@ def test_pauses_grow_while_readings_fail(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     failures = [ValueError("odd")] * 8
+    engine = make_engine(ReadingNothing(*failures))
+    run = engine.reconciler.run
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(make_engine(ReadingNothing(*failures)).reconcile_for_ever(minutes=60))
+        asyncio.run(engine.repeat("reading", run, first=(0, 3600), between=(3240, 3960)))
     assert pauses == [3600, 5, 10, 20, 40, 80, 160, 160, 160, 66 * 60]
 
 
@@ -150,24 +155,21 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
     started: list[str] = []
     ended: list[str] = []
 
-    def reading(name: str) -> Any:
-        async def read(engine: Engine, **arguments: float) -> None:
-            started.append(name)
-            try:
-                await asyncio.sleep(60)
-            finally:
-                ended.append(name)
+    async def repeat(engine: Engine, name: str, act: Any, **pauses: tuple[float, float]) -> None:
+        started.append(name)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(name)
 
-        return read
-
+    monkeypatch.setattr(Engine, "repeat", repeat)
     names = (
-        "sweep_for_ever",
-        "look_up_for_ever",
-        "compare_newest_for_ever",
-        "reconcile_for_ever",
+        "the heartbeat",
+        "the sweep",
+        "looking up",
+        "comparing the newest transfers",
+        "reconciling",
     )
-    for name in names:
-        monkeypatch.setattr(Engine, name, reading(name))
 
     @asynccontextmanager
     async def open_nothing(settings: Settings) -> AsyncIterator[Engine]:
@@ -189,7 +191,7 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
     asyncio.run(main("60"))
     assert started == ended == list(names)
     asyncio.run(main("0"))
-    assert started[4:] == ended[4:] == list(names[:3])
+    assert started[5:] == ended[5:] == list(names[:4])
 
 
 @asynccontextmanager
@@ -201,22 +203,21 @@ async def sweeping_engine(database: SweepingDatabase) -> AsyncIterator[Engine]:
         adapter=adapter,
         reporter=Reporter(database=database),
         compare_newest=reconciler.compare_newest,
-        worker="test",
     ) as pump:
         yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 
 
 def test_the_sweep_outlives_failures(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(engine_module, "SWEEP_SECONDS", (0.0, 0.01))
     caplog.set_level("INFO")
 
     async def main() -> None:
         found = {"leases_expired": 2, "wakeups_queued": 0}
         database = SweepingDatabase([ConnectionError("gone"), ValueError("odd"), found])
         async with sweeping_engine(database) as engine:
-            sweeping = asyncio.create_task(engine.sweep_for_ever())
+            sweep = engine.repeat("the sweep", engine.sweep, between=(0.0, 0.01))
+            sweeping = asyncio.create_task(sweep)
             while "swept" not in caplog.text:
                 await asyncio.sleep(0.01)
             sweeping.cancel()
@@ -233,7 +234,7 @@ def test_a_sweep_wakes_the_pump_whether_or_not_it_fails(sweeps: list[Any]) -> No
     async def main() -> None:
         database = SweepingDatabase(sweeps)
         async with sweeping_engine(database) as engine:
-            await engine.try_to_sweep()
+            await engine.sweep()
             await database.is_quiet.wait()
 
     asyncio.run(main())

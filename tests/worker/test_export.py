@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
 from payout_engine import export as ledger_export
-from payout_engine.errors import NotReady
+from payout_engine.errors import UserError
 from payout_engine.export import BooksDiffer, Interval
 from payout_engine.reading import Reader
 from tests.audit.sealing import seal_everything
@@ -380,13 +380,13 @@ def test_a_session_that_reads_cannot_write(busy: Engine, dsn: Callable[..., str]
 
 
 def test_a_database_without_the_engine_is_not_read(empty_database: Callable[[], str]) -> None:
-    with pytest.raises(NotReady, match="holds no payout engine"), Reader(empty_database()):
+    with pytest.raises(UserError, match="holds no payout engine"), Reader(empty_database()):
         pass
 
 
 @pytest.mark.parametrize("command", [["export", "ledger", *EVER], ["report"]])
 def test_a_reader_that_has_seen_enough_ends_it_quietly(busy: Engine, command: list[str]) -> None:
-    arguments = [sys.executable, "-m", "payout_engine.cli", *command]
+    arguments = [sys.executable, "-m", "payout_engine", *command]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None

@@ -10,7 +10,7 @@ import pytest
 from yoyo.connections import parse_uri
 
 from payout_engine import migrate
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 from payout_engine.sql_files import migration_names, sql_root
 from tests.conftest import ROOT, Connection
 
@@ -36,7 +36,7 @@ def test_a_package_without_its_sql_says_how_to_get_it(tmp_path: Path, missing: s
     (package / "migrations" / "0001-first.rollback.sql").touch()
     (package / missing).unlink()
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         sql_root(package)
 
     assert str(refusal.value) == (
@@ -119,7 +119,7 @@ def test_a_migration_that_never_gets_its_locks_says_so_and_leaves_nothing_behind
     with psycopg.connect(uri, autocommit=True) as connection, psycopg.connect(uri) as other:
         connection.execute("create table t ()")
         other.execute("select from t")
-        with pytest.raises(MigrationError) as refusal:
+        with pytest.raises(UserError) as refusal:
             migrate.apply_all(uri, migrations=tmp_path)
         other.rollback()
         assert str(refusal.value) == (
@@ -180,7 +180,7 @@ def test_a_deployment_that_sqitch_has_begun_is_left_to_sqitch(
         write(tmp_path, name, f"-- {name}: x\n\ncreate table t ();\n")
     write_registry(db, "0001-first")
 
-    with pytest.raises(MigrationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         migrate.apply_all(dsn(), migrations=tmp_path)
 
     assert str(refusal.value) == (

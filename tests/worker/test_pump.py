@@ -24,7 +24,6 @@ def make_pump(database: FakeDatabase, adapter: Any, **options: Any) -> Pump:
         database=database,
         adapter=adapter,
         reporter=Reporter(database=database),
-        worker="test",
         **({"compare_newest": nothing_is_new} | options),
     )
 
@@ -214,7 +213,7 @@ def test_a_claim_that_came_back_too_late_is_not_sent() -> None:
 def test_a_claim_names_the_account_and_the_mode_of_the_key() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=1), FakeAdapter()
-        async with make_pump(database, adapter, is_livemode=False) as pump:
+        async with make_pump(database, adapter) as pump:
             await pump.drain()
         named = [(c["p_stripe_account_id"], c["p_is_livemode"]) for c in database.claims]
         assert set(named) == {("acct_platform", False)}

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from payout_engine import reconcile
+from payout_engine.database import worker_name
 from payout_engine.errors import BadArgument
 from payout_engine.reconcile import Reconciler
 from payout_engine.rows import Read, ReadReport
@@ -55,7 +56,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(database: RecordingDatabase, adapter: StripePayoutAdapter) -> Reconciler:
-    return Reconciler(database=database, adapter=adapter, worker="test", is_livemode=False)
+    return Reconciler(database=database, adapter=adapter)
 
 
 def test_a_read_goes_on_with_the_parameters_that_the_database_tells() -> None:
@@ -73,7 +74,7 @@ def test_a_read_goes_on_with_the_parameters_that_the_database_tells() -> None:
     ]
     assert database.arguments("claim_reads") == [
         {
-            "p_worker": "test",
+            "p_worker": worker_name(),
             "p_limit": 3,
             "p_stripe_account_id": "acct_platform",
             "p_is_livemode": False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from importlib import resources
 from typing import Any, Final
 
 import pytest
@@ -55,7 +57,7 @@ def shown(*sections: Section, **changes: Any) -> str:
     installation = section("installation", INSTALLATION | changes)
     text = page([installation, *sections])
     body = text[text.index("<body>") :]
-    return " ".join(re.sub(r"<[^>]+>", " ", body).replace("&#x27;", "'").split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
 def section(name: str, *content: dict[str, Any], row_count: int | None = None) -> Section:
@@ -119,6 +121,39 @@ def test_a_hold_on_the_engine_stops_everything() -> None:
     assert "the engine is on hold" not in shown(
         section("holds", HOLD | {"scope": "payee", "subject": "seller_1"})
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("R&amp;D", "R&amp;amp;D"),
+        ('" onload="x', "&#34; onload=&#34;x"),
+        ("it's", "it&#39;s"),
+        ("{{ 7 * 7 }}", "{{ 7 * 7 }}"),
+        ("Müller 東京 🎈 \u05d0", "Müller 東京 🎈 \u05d0"),
+        ("a\u200db", "a\u200db"),
+        ("\u202eabc", "\\u202eabc"),
+        ("a\x00\x1b[31m\x85", "a\\u0000\\u001b[31m\\u0085"),
+        ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+        ("\U000e0041", "\\ue0041"),
+    ],
+)
+def test_no_text_becomes_an_element_or_changes_the_text_around_it(told: str, shown: str) -> None:
+    text = page(
+        [
+            section("installation", INSTALLATION | {"database_name": told}),
+            section("payees", {"payee_id": told, "currency": "usd", "balance": 5, "rank": 1}),
+            section("holds", HOLD | {"scope": "payee", "subject": "seller_1", "reason": told}),
+        ]
+    )
+    assert f"<title>Payout report, {shown}</title>" in text
+    assert text.count(f'<bdi class="name">{shown}</bdi>') == 2
+
+
+def test_the_template_passes_by_no_escaping() -> None:
+    template = resources.files("payout_engine").joinpath("report.html").read_text("utf-8")
+    assert not re.search(r"\bsafe\b|autoescape", template)
 
 
 def test_each_list_says_how_many_more_there_are() -> None:

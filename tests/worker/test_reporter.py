@@ -160,7 +160,7 @@ def test_an_outcome_that_is_refused_even_plainly_is_given_up_and_logged(
 def test_an_outcome_refused_for_another_reason_is_kept_and_reported_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reporter_module, "REFUSED_AGAIN_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(reporter_module, "FIRST_PAUSE_SECONDS", 0.01)
 
     async def main() -> None:
         database = FakeDatabase()
@@ -170,6 +170,34 @@ def test_an_outcome_refused_for_another_reason_is_kept_and_reported_again(
         reporter.add(make_outcome(1))
         await database.is_quiet.wait()
         assert database.reported == [make_outcome(1)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [sqlstates.LockNotAvailable("x"), sqlstates.QueryCanceled("x")])
+def test_an_outcome_that_meets_a_lock_is_reported_again_soon_and_delays_no_other(
+    error: psycopg.Error,
+) -> None:
+    async def main() -> None:
+        database, waits = FakeDatabase(), asyncio.Event()
+
+        async def on_report(outcomes: list[Outcome]) -> None:
+            if outcomes[0]["payout_transfer_id"] == 1 and not waits.is_set():
+                if database.reports:
+                    waits.set()
+                    await asyncio.sleep(0.5)  # at the lock, once more
+                raise error
+
+        database.on_report = on_report
+        reporter = Reporter(database=database)
+        database._open = 3
+        reporter.add(make_outcome(1))
+        reporter.add(make_outcome(2))
+        async with asyncio.timeout(5):
+            await waits.wait()
+            reporter.add(make_outcome(3))
+            await database.is_quiet.wait()
+        assert [outcome["payout_transfer_id"] for outcome in database.reported] == [2, 3, 1]
 
     asyncio.run(main())
 

@@ -87,7 +87,7 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     Requests under way are finished and reported first; a second signal ends the process at once.
-    Raises NotReady if the database, once it is there, or Stripe refuses this worker for good.
+    Raises UserError if the database, once it is there, or Stripe refuses this worker for good.
     """
     stop = asyncio.Event()
 
@@ -150,8 +150,8 @@ async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
 async def _work_while_accepted(settings: Settings, login: Login, engine: Engine) -> None:
     """Tell the log and the service manager once the database and Stripe accept this worker.
 
-    Raises NotReady when Stripe refuses its key, at its start or later, and an error of the database
-    that no repetition helps.
+    Raises UserError when Stripe refuses its key, at its start or later, and an error of the
+    database that no repetition helps.
     """
     backoff = Backoff(first_seconds=0.5, longest_seconds=10.0)
     ready = waiting_for = ""
@@ -160,7 +160,7 @@ async def _work_while_accepted(settings: Settings, login: Login, engine: Engine)
             await engine.beat()
             account = await engine.adapter.account_id()
         except KeyRefused as error:
-            raise errors.NotReady(
+            raise errors.UserError(
                 f"worker {worker_name()} stops, because Stripe refuses its key: {error}; start it "
                 "again with a valid key; workers that have one go on"
             ) from None

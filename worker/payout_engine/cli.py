@@ -29,26 +29,18 @@ from payout_engine.app import run_until_stopped
 from payout_engine.database import connection_string, inspect_database, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
-from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, sentence
+from payout_engine.errors import PayoutError, UserError, sentence
 from payout_engine.migrate import bring_to_date
-from payout_engine.output import (
-    UNWRITABLE,
-    OutputError,
-    open_closed_streams,
-    print_no_more,
-    written_to,
-)
+from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
 from payout_engine.progress import ExportProgress, Progress
 from payout_engine.reading import Reader
 from payout_engine.reconcile import NewestUnread
-from payout_engine.report import page
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import (
     DATABASE,
     ENVIRONMENT,
     Settings,
-    SettingsError,
     database_url,
     http_address,
 )
@@ -62,8 +54,7 @@ MOST_PROCESSES: Final = 64
 JOB_ID: Final = "the number of a payout job, which complete_settlement returns"
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
-    SettingsError,
-    NotReady,
+    UserError,
     PayoutError,
     AccountUnknown,
     NewestUnread,
@@ -71,10 +62,6 @@ EXPECTED: Final = (
     Unreadable,
     aiohttp.ClientError,
     TimeoutError,
-    QueueSchemaError,
-    MigrationError,
-    OutputError,
-    ledger_export.ExportError,
     psycopg.Error,
 )
 
@@ -125,7 +112,7 @@ def _each_alone(options: argparse.Namespace, settings: Settings) -> list[list[st
     """Return the command for each of several workers; monitors find them at ports in a row."""
     form, level = options.log_format, options.log_level
     # With -P as the command itself: nothing is imported from the current directory.
-    command = [sys.executable, "-P", "-m", "payout_engine.cli", "worker"]
+    command = [sys.executable, "-P", "-m", "payout_engine", "worker"]
     parent = f"--parent={os.getpid()}"
     command += [parent, f"--log-level={level}", f"--log-format={form}"]
     if settings.http is None:
@@ -147,7 +134,7 @@ async def _doctor(options: argparse.Namespace) -> int:
     try:
         checks = await examine(settings)
     except psycopg.errors.InsufficientPrivilege:
-        raise NotReady(
+        raise UserError(
             f"login {login.role} may not examine the engine: grant payout_auditor to {login.role}"
         ) from None
     if options.quiet:
@@ -206,6 +193,8 @@ async def _reconcile(settings: Settings) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """write the state of all payouts as one HTML page, under a login in payout_auditor"""
+    from payout_engine.report import page  # no other command needs its template
+
     with Reader(database_url(os.environ)) as reader:
         html = page(reader.call("summary"))
     with written_to(options.output) as output:
@@ -385,7 +374,3 @@ def main(arguments: list[str] | None = None) -> int:
         print("payout-engine: standard output cannot be written:", error.strerror, file=sys.stderr)
         return 2
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,4 @@
-"""The one way to the database: `call` runs one payout function with named arguments.
-
-Also here, for `payout-engine migrate`: the queue's own schema, as procrastinate itself writes it.
-"""
+"""The one way to the database: `call` runs one payout function with named arguments."""
 
 from __future__ import annotations
 
@@ -10,25 +7,19 @@ import json
 import logging
 import math
 import os
-import re
-import shutil
+import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
-from procrastinate.schema import SchemaManager
 from psycopg import conninfo, sql
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import RELEASE, errors, metrics, service
 from payout_engine.backoff import Backoff
-from payout_engine.sql_files import sql_root
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +33,6 @@ NETWORK: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-LOOPBACK: Final = ("127.0.0.1", "::1")
 # Settings of the session that the calls rely on, whatever the database or the login has.
 PINNED: Final = {
     "datestyle": "ISO",
@@ -58,6 +48,8 @@ OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 # A session has it only if its own settings reached the server.
 PROOF: Final = "payout.is_direct"
 ALARM: Final = "payout alarm: "
+# The number of a process comes again: in a container each one has the same.
+START: Final = secrets.token_hex(3)
 
 INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
@@ -69,16 +61,6 @@ select quote_ident(current_user), to_regnamespace('payout_api') is not null, exi
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
         and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
 """
-# The schema procrastinate is ours if it has this comment, which dumps carry; else it belongs to
-# another application, whose rights and jobs are left alone.
-OUR_QUEUE: Final = "The queue of the payout engine, made by payout-engine migrate."
-IS_OUR_QUEUE: Final = (
-    "select obj_description(to_regnamespace('procrastinate'), 'pg_namespace') "
-    "is not distinct from %s"
-)
-# Gone with its session, so that a migrate that was killed stops no later one.
-MIGRATION_LOCK: Final = "hashtext('payout-engine migrate')"
-MIGRATION_LOCK_SECONDS: Final = 60
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
     "drops the settings of the session and its notifications, on which the engine relies. Give "
@@ -104,8 +86,8 @@ HOPELESS: Final = {
 
 
 def worker_name() -> str:
-    """Return the name of this process in the database."""
-    return f"payout-engine {socket.gethostname()[:40]} {os.getpid()}"
+    """Return the name of this process in the database, which no later process has."""
+    return f"payout-engine {socket.gethostname()[:33]} {START} {os.getpid()}"
 
 
 def connection_string(database_url: str, **settings: str) -> str:
@@ -142,26 +124,26 @@ class Login:
     """Whether it may take wake-up jobs: not from the queue of another application."""
 
     def check_engine(self) -> None:
-        """Raise NotReady if the engine is not installed, is another release, or is out of reach."""
+        """Raise UserError if the engine is not there, is another release, or is out of reach."""
         if not self.is_direct:
-            raise errors.NotReady(A_POOLER)
+            raise errors.UserError(A_POOLER)
         if not self.has_engine:
-            raise errors.NotReady(
+            raise errors.UserError(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
         ours = RELEASE
         if self.release is not None and not _goes_with(self.release, ours):
-            raise errors.NotReady(
+            raise errors.UserError(
                 f"the database {self.database} is of release {self.release} and this is "
                 f"payout-engine {ours}: run payout-engine migrate of the newer one, then replace "
                 "the workers"
             )
 
     def check_worker(self) -> None:
-        """Raise NotReady if a worker cannot work with this login."""
+        """Raise UserError if a worker cannot work with this login."""
         self.check_engine()
         if not self.is_worker:
-            raise errors.NotReady(
+            raise errors.UserError(
                 f"login {self.role} is no member of payout_worker: "
                 f"grant payout_worker to {self.role}"
             )
@@ -170,7 +152,7 @@ class Login:
 async def inspect_database(database_url: str) -> Login:
     """Connect, and return the login and whether the engine is there.
 
-    Raises psycopg's errors, or NotReady where no repetition helps.
+    Raises psycopg's errors, or UserError where no repetition helps.
     """
     try:
         # Without a transaction, which a pooler of single statements refuses.
@@ -202,33 +184,10 @@ async def inspect_database(database_url: str) -> Login:
 
 
 def refuse_hopeless(error: psycopg.OperationalError) -> None:
-    """Raise NotReady if a connection that failed so fails for ever."""
+    """Raise UserError if a connection that failed so fails for ever."""
     for told, advice in HOPELESS.items():
         if told in str(error):
-            raise errors.NotReady(advice or _refusal(error)) from None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The clock of the server, and its disk, if it is this machine's."""
-
-    now: datetime
-    free_bytes: int | None = None
-    disk_bytes: int | None = None
-
-
-async def inspect_machine(database_url: str) -> Machine:
-    """Connect, and return what the server's machine is like."""
-    query = (
-        "select clock_timestamp(), (select setting from pg_settings where name = 'data_directory')"
-    )
-    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
-        is_here = connection.info.host.startswith("/") or connection.info.hostaddr in LOOPBACK
-        [(now, directory)] = await (await connection.execute(query)).fetchall()
-    if not is_here or directory is None or not Path(directory, "PG_VERSION").exists():
-        return Machine(now=now)
-    usage = shutil.disk_usage(directory)
-    return Machine(now=now, free_bytes=usage.free, disk_bytes=usage.total)
+            raise errors.UserError(advice or _refusal(error)) from None
 
 
 def _goes_with(release: str, ours: str) -> bool:
@@ -421,86 +380,3 @@ def lift_transaction_timeout(connection: psycopg.Connection[Any]) -> None:
         "select set_config('transaction_timeout', '0', false) "
         "where current_setting('transaction_timeout', true) is not null"
     )
-
-
-@contextmanager
-def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Let one session at a time change the schema. Raises MigrationError if another one goes on."""
-    holder = (
-        "select pid from pg_locks where locktype = 'advisory' and objsubid = 1 and granted "
-        f"and objid = {MIGRATION_LOCK}::bigint & 4294967295 and database = "
-        "(select oid from pg_database where datname = current_database())"
-    )
-    connection.execute(f"set lock_timeout = '{MIGRATION_LOCK_SECONDS}s'".encode())
-    lift_transaction_timeout(connection)
-    try:
-        connection.execute(f"select pg_advisory_lock({MIGRATION_LOCK})".encode())
-    except psycopg.errors.LockNotAvailable:
-        connection.rollback()
-        found = connection.execute(holder.encode()).fetchone()
-        raise errors.MigrationError(
-            "another migrate is at work in this database"
-            + (f", in the server's process {found[0]}" if found else "")
-            + ": run this again once it has ended"
-        ) from None
-    connection.execute("reset lock_timeout")
-    connection.commit()
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.rollback()
-            connection.execute(f"select pg_advisory_unlock({MIGRATION_LOCK})".encode())
-            connection.commit()
-
-
-def missing_queue_functions(connection: psycopg.Connection[Any]) -> list[str] | None:
-    """Return the functions of procrastinate that its schema lacks; None if it has none at all."""
-    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", SchemaManager.get_schema(), re.MULTILINE))
-    found = connection.execute(
-        "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
-    ).fetchall()
-    return sorted(wanted - {name for (name,) in found}) if found else None
-
-
-def refuse_other_queue(connection: psycopg.Connection[Any]) -> None:
-    """Raise QueueSchemaError if the queue is not of the version of procrastinate installed here."""
-    if missing := missing_queue_functions(connection):
-        raise errors.QueueSchemaError(
-            f"the schema procrastinate is of another version: it lacks {', '.join(missing)}; apply "
-            "procrastinate's own migrations (procrastinate schema --migrations-path)"
-        )
-
-
-def apply_queue_schema(database_url: str) -> bool:
-    """Create the schema ``procrastinate`` with procrastinate's tables and functions, once.
-
-    Returns whether it was created now. Raises QueueSchemaError if the one there lacks functions
-    of the version of procrastinate that is installed.
-    """
-    with psycopg.connect(database_url) as connection, migration_lock(connection):
-        refuse_other_queue(connection)
-        is_new = missing_queue_functions(connection) is None
-        if is_new:
-            connection.execute("create schema if not exists procrastinate")
-            connection.execute(
-                sql.SQL("comment on schema procrastinate is {}").format(sql.Literal(OUR_QUEUE))
-            )
-            connection.execute("set local search_path = procrastinate")
-            connection.execute(SchemaManager.get_schema())
-        connection.commit()
-    return is_new
-
-
-def apply_queue_grants(database_url: str) -> bool:
-    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue.
-
-    Not in the queue of another application: returns whether it is ours.
-    """
-    grants = (sql_root() / "sql" / "queue_grants.sql").read_bytes()
-    with psycopg.connect(database_url) as connection, migration_lock(connection):
-        if connection.execute(IS_OUR_QUEUE, [OUR_QUEUE]).fetchone() != (True,):
-            return False
-        connection.execute(grants)
-        connection.commit()
-    return True

@@ -5,13 +5,17 @@ Without a key it makes all that need none.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from payout_engine.database import Database, Machine, inspect_machine
+import psycopg
+
+from payout_engine.database import Database, connection_string
 from payout_engine.errors import redact
 from payout_engine.reconcile import READ_FAILURES
 from payout_engine.rows import Check
@@ -21,6 +25,7 @@ from payout_engine.stripe_payout_adapter import AccountUnknown, StripePayoutAdap
 SECONDS_A_DAY: Final = 86_400
 OLD_KEY_DAYS: Final = 365
 LEAST_ROOM: Final = 0.1
+LOOPBACK: Final = ("127.0.0.1", "::1")
 # As payout.clock_differs has it.
 CLOCKS_APART_SECONDS: Final = 300
 ROTATION: Final = (
@@ -143,6 +148,29 @@ async def _right(
 def _failed(check: Check, error: Exception, hint: str) -> Check:
     told = redact(str(error)) or type(error).__name__
     return check | {"status": "failure", "detail": told, "hint": hint}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The clock of the server, and its disk, if it is this machine's."""
+
+    now: datetime
+    free_bytes: int | None = None
+    disk_bytes: int | None = None
+
+
+async def inspect_machine(database_url: str) -> Machine:
+    """Connect, and return what the server's machine is like."""
+    query = (
+        "select clock_timestamp(), (select setting from pg_settings where name = 'data_directory')"
+    )
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        is_here = connection.info.host.startswith("/") or connection.info.hostaddr in LOOPBACK
+        [(now, directory)] = await (await connection.execute(query)).fetchall()
+    if not is_here or directory is None or not Path(directory, "PG_VERSION").exists():
+        return Machine(now=now)
+    usage = shutil.disk_usage(directory)
+    return Machine(now=now, free_bytes=usage.free, disk_bytes=usage.total)
 
 
 def _clock(machine: Machine, stripe_now: datetime | None) -> Check:

@@ -6,6 +6,7 @@ The queue only wakes the pump; where the queue fails, the sweep does it, a few s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
 BEAT_SECONDS: Final = (8.0, 12.0)
-FIRST_MEASURE_SECONDS: Final = 0.5
+FIRST_MEASURE_SECONDS: Final = (0.5, 0.5)
 MEASURE_SECONDS: Final = (12.0, 18.0)
 # The database wants them compared after half an hour, and refuses claims after an hour.
 NEWEST_SECONDS: Final = (300.0, 600.0)
@@ -55,53 +56,38 @@ class Engine:
     reconciler: Reconciler
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once this process can do nothing more in this database."""
-    refusal: errors.NotReady | None = None
+    refusal: errors.UserError | None = None
     """Why it has ended."""
 
     async def sweep(self) -> None:
         """Close leases that ran out, queue wake-up jobs for due transfers, and wake this pump.
 
-        A sweep that fails wakes the pump too: the transfers are due all the same.
+        A sweep that fails is logged, since the next one comes soon, and wakes the pump too: the
+        transfers are due all the same.
         """
         try:
             swept: list[Sweep] = await self.database.call("sweep")
-            for row in swept:
-                if any(row.values()):
-                    counts = ", ".join(f"{name} {count}" for name, count in row.items() if count)
-                    logger.info("swept: %s", counts, extra={"event": "swept"})
-        finally:
-            self.pump.wake()
-
-    async def try_to_sweep(self) -> None:
-        """Sweep; log a failure instead of raising it, for the next sweep tries again."""
-        try:
-            await self.sweep()
+            counts = ", ".join(f"{name} {count}" for name, count in swept[0].items() if count)
+            if counts:
+                logger.info("swept: %s", counts, extra={"event": "swept"})
         except Exception as error:
             level, reason = self.database.level(error, logging.WARNING), errors.one_line(error)
             logger.log(level, "a sweep failed: %s", reason, extra={"event": "sweep_failed"})
+        finally:
+            self.pump.wake()
 
-    async def sweep_for_ever(self) -> None:
-        """Sweep every few seconds, whatever happens."""
-        while True:
-            await self.try_to_sweep()
-            await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
-
-    async def beat_for_ever(self) -> None:
-        """Tell the database every few seconds that this worker is alive, whatever happens."""
-        await self._repeat("the heartbeat", self.beat, seconds=BEAT_SECONDS)
-
-    async def beat(self) -> None:
-        """Tell the database that this worker is alive. Raises its refusal.
+    async def beat(self, *, is_last: bool = False) -> None:
+        """Tell the database that this worker is alive, or that it ends. Raises its refusal.
 
         A worker that an upgrade has left behind claims no more and ends."""
         beat: Beat
         try:
             [beat] = await self.database.call(
-                "heartbeat", p_worker=worker_name(), p_release=RELEASE
+                "heartbeat", p_worker=worker_name(), p_release=RELEASE, p_is_last=is_last
             )
         except errors.OtherRelease as error:
             self.pump.stop()
-            self.refusal = errors.NotReady(str(error))
+            self.refusal = errors.UserError(str(error))
             self.ended.set()
             raise
         except Exception:
@@ -111,49 +97,30 @@ class Engine:
         refused = "Stripe refused its key, and it is on hold"
         metrics.note_problem("worker", refused if beat["is_on_hold"] else None)
 
-    async def measure_for_ever(self) -> None:
-        """Read the gauges of the engine every few seconds, where no other worker does.
+    async def measure(self) -> None:
+        """Read the gauges of the engine, where no other worker does.
 
         The database hands them to a worker whose heartbeat it knows.
         """
-        await asyncio.sleep(FIRST_MEASURE_SECONDS)
-        await self._repeat("measuring", self._measure, seconds=MEASURE_SECONDS)
-
-    async def _measure(self) -> None:
         gauges: list[Measurement] = await self.database.call("measure", p_worker=worker_name())
         metrics.engine_gauges.tell(gauges)
 
-    async def look_up_for_ever(self) -> None:
-        """Look up due transfers every few seconds, whatever happens."""
-        look_up = partial(self.reconciler.read, "lookup")
-        await self._repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
-
-    async def compare_newest_for_ever(self) -> None:
-        """Compare Stripe's newest transfers before claims are refused without that.
-
-        The first time comes with the first claim.
-        """
-        await asyncio.sleep(random.uniform(*NEWEST_SECONDS))
-        compare = self.reconciler.compare_newest
-        await self._repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
-
-    async def reconcile_for_ever(self, *, minutes: float) -> None:
-        """Compare everything with Stripe about every so many minutes, whatever happens.
-
-        The first time comes after a part of that: a fleet that starts together does not read
-        together, and one that restarts often reconciles all the same.
-        """
-        await asyncio.sleep(random.uniform(0, 60 * minutes))
-        between = (54 * minutes, 66 * minutes)
-        await self._repeat("reconciling", self.reconciler.run, seconds=between)
-
-    async def _repeat(
-        self, name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+    async def repeat(
+        self,
+        name: str,
+        act: Callable[[], Awaitable[object]],
+        *,
+        first: tuple[float, float] = (0.0, 0.0),
+        between: tuple[float, float],
     ) -> None:
-        """Act, and again after a pause of so many seconds, or a growing one while it fails."""
+        """Act for ever: first after so many seconds, then again after others.
+
+        While it fails, the pauses grow instead.
+        """
         backoff = Backoff(
             first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
         )
+        await asyncio.sleep(random.uniform(*first))
         while True:
             try:
                 await act()
@@ -164,7 +131,7 @@ class Engine:
                 await backoff.pause()
             else:
                 backoff.reset()
-                await asyncio.sleep(random.uniform(*seconds))
+                await asyncio.sleep(random.uniform(*between))
 
 
 @asynccontextmanager
@@ -182,19 +149,12 @@ async def open_engine(
             max_in_flight=settings.max_in_flight,
         ) as adapter,
     ):
-        reconciler = Reconciler(
-            database=database,
-            adapter=adapter,
-            worker=worker_name(),
-            is_livemode=settings.is_livemode,
-        )
+        reconciler = Reconciler(database=database, adapter=adapter)
         async with Pump(
             database=database,
             adapter=adapter,
             reporter=Reporter(database=database, on_reported=on_reported),
             compare_newest=reconciler.compare_newest,
-            worker=worker_name(),
-            is_livemode=settings.is_livemode,
             max_in_flight=settings.max_in_flight,
             claim_limit=settings.claim_limit,
         ) as pump:
@@ -205,16 +165,34 @@ async def open_engine(
 async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
     """Open an engine that also sweeps and reads Stripe's lists, under a watchdog."""
     async with open_engine(settings) as engine:
+        reconciler, minutes = engine.reconciler, settings.reconcile_minutes
+        look_up = partial(reconciler.read, "lookup")
         beside = [
-            engine.beat_for_ever(),
-            engine.sweep_for_ever(),
-            engine.look_up_for_ever(),
-            engine.compare_newest_for_ever(),
+            engine.repeat("the heartbeat", engine.beat, between=BEAT_SECONDS),
+            engine.repeat("the sweep", engine.sweep, between=SWEEP_SECONDS),
+            engine.repeat("looking up", look_up, between=LOOK_UP_SECONDS),
+            engine.repeat(
+                "comparing the newest transfers",
+                reconciler.compare_newest,
+                first=NEWEST_SECONDS,  # the first time of all comes with the first claim
+                between=NEWEST_SECONDS,
+            ),
         ]
-        if settings.reconcile_minutes:
-            beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
+        if minutes:
+            # A fleet that starts together does not read together, and one that restarts often
+            # reconciles all the same.
+            reconcile = engine.repeat(
+                "reconciling",
+                reconciler.run,
+                first=(0, 60 * minutes),
+                between=(54 * minutes, 66 * minutes),
+            )
+            beside.append(reconcile)
         if settings.http:
-            beside.append(engine.measure_for_ever())
+            measure = engine.repeat(
+                "measuring", engine.measure, first=FIRST_MEASURE_SECONDS, between=MEASURE_SECONDS
+            )
+            beside.append(measure)
         tasks = [asyncio.create_task(act) for act in beside]
         is_over = watch(asyncio.get_running_loop())
         try:
@@ -224,6 +202,9 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            with contextlib.suppress(Exception):  # a database that is away misses it soon
+                async with asyncio.timeout(STOP_SECONDS):
+                    await engine.beat(is_last=True)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:

@@ -21,16 +21,8 @@ SHORTEST_SECRET = 6
 _hidden: set[str] = set()
 
 
-class QueueSchemaError(Exception):
-    """The queue's schema does not fit the installed procrastinate."""
-
-
-class NotReady(Exception):
-    """The database is not prepared for the command; the message says how to prepare it."""
-
-
-class MigrationError(Exception):
-    """The migrations cannot be applied here; the message says why and names the next step."""
+class UserError(Exception):
+    """A person has to change something, which the message names; no repetition helps."""
 
 
 class PayoutError(Exception):

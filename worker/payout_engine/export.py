@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, TextIO
 
+from payout_engine.errors import UserError
 from payout_engine.reading import Reader
 from payout_engine.rows import Entry, LedgerTotal
 
@@ -22,10 +23,6 @@ COLUMNS: Final = tuple(Entry.__annotations__)
 # apostrophe is there so that the mark before such a text can be taken off again.
 FORMULA: Final = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20", "'")
 HEADINGS: Final = ("account", "currency", "opening", "debit", "credit", "closing")
-
-
-class ExportError(Exception):
-    """The export cannot be made as it is asked for."""
 
 
 class BooksDiffer(Exception):
@@ -41,10 +38,10 @@ class Interval:
 
     @classmethod
     def read(cls, begin: str, end: str) -> Interval:
-        """Return the interval of two dates. Raises ExportError if it is none."""
+        """Return the interval of two dates. Raises UserError if it is none."""
         interval = cls(begin=_date("--from", begin), end=_date("--to", end))
         if interval.begin >= interval.end:
-            raise ExportError(
+            raise UserError(
                 f"--to {end} is not after --from {begin}: the day of --to is left out, so a single "
                 "day ends with the next one"
             )
@@ -69,7 +66,7 @@ def _date(option: str, text: str) -> date:
     except ValueError:
         day = None
     if day is None or day.isoformat() != text:
-        raise ExportError(f"{option} {text!r} is no date: write one as 2026-01-31")
+        raise UserError(f"{option} {text!r} is no date: write one as 2026-01-31")
     return day
 
 

@@ -23,15 +23,10 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 
-from payout_engine.database import (
-    apply_queue_grants,
-    apply_queue_schema,
-    lift_transaction_timeout,
-    migration_lock,
-    refuse_hopeless,
-)
-from payout_engine.errors import MigrationError
+from payout_engine.database import lift_transaction_timeout, refuse_hopeless
+from payout_engine.errors import UserError
 from payout_engine.prerequisites import check_prerequisites
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema, migration_lock
 from payout_engine.sql_files import migration_names, sql_root
 
 # Workers go on during an upgrade, and a migration gives in to them after seconds.
@@ -61,14 +56,14 @@ def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
     Where sqitch has deployed them all, none is lacking. Raises psycopg.Error, with a note that
-    names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some, or
+    names the migration, yoyo's BadMigration, or UserError if sqitch has deployed only some, or
     if other sessions hold what it locks.
     """
     folder = migrations or sql_root() / "migrations"
     if deployed := _deployed_by_sqitch(conninfo):
         names = migration_names(folder)
         if left := [name for name in names if name not in deployed]:
-            raise MigrationError(
+            raise UserError(
                 f"sqitch has deployed {len(names) - len(left)} of the {len(names)} migrations; "
                 f"not yet: {', '.join(left)}. Run sqitch deploy first, then this again"
             )
@@ -91,7 +86,7 @@ def _apply(registry: _Registry, migration: yoyo.migrations.Migration) -> None:
             return
         except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable) as error:
             if not left:
-                raise MigrationError(
+                raise UserError(
                     f"nothing of {migration.id} was applied: {TRIES} times other sessions held "
                     f"its locks ({error.diag.message_primary}). Run this again, with fewer workers "
                     "if need be; long transactions of others are in pg_stat_activity"

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
+from payout_engine.errors import UserError
+
 # A disk says so, and no connection.
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
-
-class OutputError(Exception):
-    """The file cannot be written; the message names it."""
 
 
 @contextmanager
@@ -27,7 +25,7 @@ def written_to(path: str | None) -> Iterator[TextIO]:
     """Give a file to write, as UTF-8; None or ``-``: standard output.
 
     A file that is there is replaced only at the end, so that no half of one is taken for it.
-    Raises OutputError.
+    Raises UserError.
     """
     if path is None or path == "-":
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -46,7 +44,7 @@ def written_to(path: str | None) -> Iterator[TextIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         if not is_special:
             part.unlink(missing_ok=True)

@@ -12,8 +12,9 @@ import psycopg
 from psycopg.rows import class_row
 
 from payout_engine import RELEASE
-from payout_engine.database import A_POOLER, PROOF, refuse_other_queue
-from payout_engine.errors import MigrationError, NotReady
+from payout_engine.database import A_POOLER, PROOF
+from payout_engine.errors import UserError
+from payout_engine.queue_schema import refuse_other_queue
 
 ROLES: Final = (
     "payout_owner",
@@ -96,15 +97,15 @@ class _Found:
 
 
 def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
-    """Raise MigrationError, NotReady or QueueSchemaError for the first thing that is wrong."""
+    """Raise UserError for the first thing that is wrong."""
     with connection.cursor(row_factory=class_row(_Found)) as cursor:
         found = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchone()
     assert found is not None
     if not found.is_direct:
-        raise NotReady(A_POOLER)
+        raise UserError(A_POOLER)
     for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
         if problem:
-            raise MigrationError(f"nothing was changed: {problem}")
+            raise UserError(f"nothing was changed: {problem}")
     refuse_other_queue(connection)
     _refuse_newer(connection)
 
@@ -190,7 +191,7 @@ def _of_rights(found: _Found) -> str | None:
 
 
 def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
-    """Raise MigrationError if the schema is of a later release than this package."""
+    """Raise UserError if the schema is of a later release than this package."""
     may_ask = (
         "select from pg_proc where oid = to_regprocedure('payout_api.release()') "
         "and has_function_privilege(oid, 'execute') and has_schema_privilege(pronamespace, 'usage')"
@@ -200,7 +201,7 @@ def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
     [(release,)] = connection.execute("select payout_api.release()").fetchall()
     ours = RELEASE
     if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
-        raise MigrationError(
+        raise UserError(
             f"nothing was changed: the database is of release {release} and this is payout-engine "
             f"{ours}: run payout-engine migrate of that release"
         )

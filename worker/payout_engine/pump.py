@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
-from payout_engine.database import Database
+from payout_engine.database import Database, worker_name
 from payout_engine.reporter import Reporter
 from payout_engine.rows import Order, Outcome
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
@@ -49,8 +49,6 @@ class Pump:
         adapter: StripePayoutAdapter,
         reporter: Reporter,
         compare_newest: Callable[[], Awaitable[None]],
-        worker: str,
-        is_livemode: bool | None = None,
         max_in_flight: int = 100,
         claim_limit: int = 100,
         clock: Callable[[], float] = boot_seconds,
@@ -59,8 +57,6 @@ class Pump:
         self._adapter = adapter
         self._reporter = reporter
         self._compare_newest = compare_newest
-        self._worker = worker
-        self._is_livemode = is_livemode
         self._max_in_flight = max_in_flight
         self._slots: float = min(max_in_flight, FIRST_SLOTS)
         self._is_refused = self._is_cut_off = False
@@ -195,16 +191,14 @@ class Pump:
 
     async def _claim(self, limit: int, payout_job_id: int | None) -> tuple[list[Order], float]:
         """Return orders, and the time before the claim, from which their leases are counted."""
-        account_id = await self._adapter.account_id()
+        identity = await self._adapter.identity()
         claimed_at = self._clock()
         orders: list[Order] = await self._database.call(
             "claim_transfers",
-            p_worker=self._worker,
+            p_worker=worker_name(),
             p_limit=limit,
             p_payout_job_id=payout_job_id,
-            p_stripe_account_id=account_id,
-            p_is_livemode=self._is_livemode,
-            p_stripe_now=self._adapter.stripe_now(),
+            **identity,
         )
         return orders, claimed_at
 

@@ -34,7 +34,7 @@ class Reader:
         self._url = database_url
 
     def __enter__(self) -> Self:
-        """Connect. Raises NotReady if the engine is not there, or psycopg's errors."""
+        """Connect. Raises UserError if the engine is not there, or psycopg's errors."""
         login = asyncio.run(inspect_database(self._url))
         login.check_engine()
         self._role = login.role
@@ -60,13 +60,13 @@ class Reader:
     def call(self, function: str, **arguments: object) -> list[Any]:
         """Call ``payout_api.<function>`` with named arguments and return its rows.
 
-        Raises NotReady if the login may not, an exception of `payout_engine.errors`, or psycopg's.
+        Raises UserError if the login may not, an exception of `payout_engine.errors`, or psycopg's.
         """
         try:
             query = function_call(function, arguments)
             return self._connection.execute(query, arguments).fetchall()
         except psycopg.errors.InsufficientPrivilege:
-            raise errors.NotReady(
+            raise errors.UserError(
                 f"login {self._role} may not read the books: grant payout_auditor to {self._role}"
             ) from None
         except psycopg.Error as error:

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from payout_engine import errors, rows
 from payout_engine.backoff import Backoff
-from payout_engine.database import Database
+from payout_engine.database import Database, worker_name
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
 
 logger = logging.getLogger(__name__)
@@ -51,18 +51,9 @@ class Reconciler:
     others, so one failing read delays no other.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        adapter: StripePayoutAdapter,
-        worker: str,
-        is_livemode: bool | None,
-    ) -> None:
+    def __init__(self, *, database: Database, adapter: StripePayoutAdapter) -> None:
         self._database = database
         self._adapter = adapter
-        self._worker = worker
-        self._is_livemode = is_livemode
 
     async def run(self, on_progress: OnProgress = lambda _: None) -> dict[str, int | None]:
         """Read everything there is to read now; return counts, None for a kind that failed.
@@ -106,14 +97,10 @@ class Reconciler:
         while True:
             reads: list[rows.Read] = await self._database.call(
                 "claim_reads",
-                retry_seconds=0,
-                retry_timeouts=True,
-                p_worker=self._worker,
+                p_worker=worker_name(),
                 p_limit=READS_AT_ONCE,
-                p_stripe_account_id=await self._adapter.account_id(),
-                p_is_livemode=self._is_livemode,
                 p_kind=kind,
-                p_stripe_now=self._adapter.stripe_now(),
+                **await self._adapter.identity(),
             )
             ended = await asyncio.gather(
                 *(self._carry(read, on_progress) for read in reads), return_exceptions=True
@@ -163,7 +150,6 @@ class Reconciler:
         [report] = await self._database.call(
             "report_page",
             retry_seconds=RETRY_SECONDS,
-            retry_timeouts=True,
             p_read_id=read["read_id"],
             p_token=read["token"],
             p_parameters=Jsonb(parameters),

@@ -15,6 +15,7 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from payout_engine import errors, metrics
+from payout_engine.backoff import Backoff
 from payout_engine.database import Database
 from payout_engine.rows import Outcome, Report
 from payout_engine.stripe_payout_adapter import boot_seconds
@@ -22,7 +23,9 @@ from payout_engine.stripe_payout_adapter import boot_seconds
 logger = logging.getLogger(__name__)
 
 GATHERING_SECONDS: Final = 0.01
-REFUSED_AGAIN_AFTER_SECONDS: Final = 30.0
+# A refusal may pass: of a lock soon, of a missing right once somebody has granted it.
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
 MOST_IN_A_REPORT: Final = 500
 
 
@@ -35,7 +38,9 @@ class Reporter:
         self._database = database
         self._on_reported = on_reported
         self._waiting: list[Outcome] = []
+        self._refused: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
+        self._repeating: asyncio.Task[None] | None = None
         self._settlement_ids: dict[tuple[int, int, int], str | None] = {}
         self.unreported = 0
         """The number of outcomes that the database does not have yet."""
@@ -45,26 +50,24 @@ class Reporter:
         self.unreported += 1
         metrics.UNREPORTED.inc()
         self._settlement_ids[_attempt(outcome)] = settlement_id
-        self._enqueue(outcome)
+        self._waiting.append(outcome)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._report_all())
 
     async def flush(self, *, seconds: float = math.inf) -> None:
-        """Return when nothing is left to report, or when the time is over."""
+        """Return when nothing is left but refused outcomes, or when the time is over."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
 
     async def close(self, *, seconds: float) -> None:
         """Report for so many seconds more; the rest is left to the leases."""
         await self.flush(seconds=seconds)
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._repeating):
+            if task is not None:
+                task.cancel()
         if self.unreported:
             told = "%d outcomes could not be reported"
             logger.error(told, self.unreported, extra={"event": "outcomes_unreported"})
-
-    def _enqueue(self, outcome: Outcome) -> None:
-        self._waiting.append(outcome)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._report_all())
 
     async def _report_all(self) -> None:
         while self._waiting:
@@ -72,6 +75,15 @@ class Reporter:
             outcomes = self._waiting[:MOST_IN_A_REPORT]
             del self._waiting[:MOST_IN_A_REPORT]
             await self._report(outcomes)
+
+    async def _report_again(self) -> None:
+        """Report each refused outcome by itself, beside the others, after pauses that grow."""
+        backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        while self._refused:
+            await backoff.pause()
+            outcomes, self._refused = self._refused, []
+            for outcome in outcomes:
+                await self._report([outcome])
 
     async def _report(self, outcomes: list[Outcome]) -> None:
         try:
@@ -126,8 +138,9 @@ class Reporter:
         fields = self._fields(outcome)
         logger.error("%s: %s", told, reason, extra={"event": "report_refused", **fields})
         if not errors.is_data_refused(error):
-            loop = asyncio.get_running_loop()
-            loop.call_later(REFUSED_AGAIN_AFTER_SECONDS, self._enqueue, outcome)
+            self._refused.append(outcome)
+            if self._repeating is None or self._repeating.done():
+                self._repeating = asyncio.create_task(self._report_again())
         elif outcome != plain:
             await self._report([plain])
         else:  # even the plain form is refused

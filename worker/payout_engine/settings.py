@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
-from payout_engine.errors import hide
+from payout_engine.errors import UserError, hide
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ ENVIRONMENT = f"""\
   PAYOUT_ALARM_COMMAND      command that gets alarms as JSON on standard input; or
                             PAYOUT_ALARM_URL, to which they are posted
 """
-LARGEST_KEY_FILE = 4096
+LARGEST_FILE = 65_536
 # The default of engine_settings.largest_claim: a larger claim is refused (SP311).
 LARGEST_CLAIM = 1000
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
@@ -49,7 +49,7 @@ QUOTE_PASSWORD = (
 )
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """A setting is missing or wrong; the message names it and says how to set it."""
 
 
@@ -63,15 +63,7 @@ class KeyFile:
     def read(self) -> str:
         """Return the key. Raises SettingsError if there is none."""
         self._seen = self._mark()
-        # Only a path is shown: the variable may hold the key itself by mistake.
-        shown = f" ({self.path})" if re.match(r"[.~]{0,2}/", self.path) else ""
-        try:
-            with Path(self.path).open("rb") as file:
-                text = file.read(LARGEST_KEY_FILE + 1).decode("utf-8-sig")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise SettingsError(f"STRIPE_API_KEY_FILE{shown} cannot be read: {reason}") from None
-        return _checked_key(text.strip())
+        return _checked_key(_content("STRIPE_API_KEY_FILE", self.path))
 
     def replaced(self) -> str | None:
         """Return the key if the file is another than the one that was read last, and has a key."""
@@ -126,13 +118,14 @@ class Settings:
     @property
     def is_livemode(self) -> bool | None:
         """Whether the key is one of live mode; None for a key whose prefix has no mode."""
-        return {"live": True, "test": False}.get(self.key_mode)
+        return is_livemode(self.stripe_api_key)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
         """Read and check every setting. Raises SettingsError for the first that is wrong."""
         url = database_url(environment)
         key, key_file = _stripe_api_key(environment, needs_key=needs_key)
+        alarm_command, alarm_url = _alarm_hook(environment)
         return cls(
             database_url=url,
             stripe_api_key=key,
@@ -145,8 +138,8 @@ class Settings:
             reconcile_minutes=_count(
                 environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
             ),
-            alarm_command=_alarm_command(environment),
-            alarm_url=_alarm_url(environment),
+            alarm_command=alarm_command,
+            alarm_url=alarm_url,
         )
 
 
@@ -156,9 +149,15 @@ def mode_of(key: str) -> str:
     return found[1] if found else "unknown"
 
 
+def is_livemode(key: str) -> bool | None:
+    """Tell whether a key is one of live mode; None for a key whose prefix has no mode."""
+    return {"live": True, "test": False}.get(mode_of(key))
+
+
 def database_url(environment: Mapping[str, str]) -> str:
     """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
-    url = _secret(environment, "DATABASE_URL")
+    url, file = _one_of(environment, "DATABASE_URL", "DATABASE_URL_FILE")
+    url = _content("DATABASE_URL_FILE", file) if file else url
     if not url:
         raise SettingsError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
@@ -213,21 +212,18 @@ def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
 def _stripe_api_key(
     environment: Mapping[str, str], *, needs_key: bool
 ) -> tuple[str, KeyFile | None]:
-    key = environment.get("STRIPE_API_KEY", "").strip()
-    file = environment.get("STRIPE_API_KEY_FILE", "").strip()
-    if not (key or file or needs_key):
-        return "", None
-    if key and file:
-        raise SettingsError("set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both")
-    if not key and not file:
+    key, file = _one_of(environment, "STRIPE_API_KEY", "STRIPE_API_KEY_FILE")
+    if file:
+        key_file = KeyFile(file)
+        return key_file.read(), key_file
+    if key:
+        return _checked_key(key), None
+    if needs_key:
         raise SettingsError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
             "platform account (of test mode, to try it), or a file that holds it"
         )
-    if file:
-        key_file = KeyFile(file)
-        return key_file.read(), key_file
-    return _checked_key(key), None
+    return "", None
 
 
 def _checked_key(key: str) -> str:
@@ -240,20 +236,24 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _secret(environment: Mapping[str, str], name: str) -> str:
-    """Return a setting, or the content of the file that the setting NAME_FILE names."""
-    value = environment.get(name, "").strip()
-    file = environment.get(f"{name}_FILE", "").strip()
-    if value and file:
-        raise SettingsError(f"set one of {name} and {name}_FILE, not both")
-    if not file:
-        return value
+def _one_of(environment: Mapping[str, str], name: str, other: str) -> tuple[str, str]:
+    """Return two settings, of which only one may be set."""
+    value, instead = (environment.get(each, "").strip() for each in (name, other))
+    if value and instead:
+        raise SettingsError(f"set one of {name} and {other}, not both")
+    return value, instead
+
+
+def _content(name: str, path: str) -> str:
+    """Return the secret in the file that a setting names."""
     try:
-        return Path(file).read_text(encoding="utf-8-sig").strip()
+        with Path(path).open("rb") as file:
+            return file.read(LARGEST_FILE).decode("utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        shown = f" ({file})" if file.startswith("/") else ""  # it may be the secret itself
-        raise SettingsError(f"{name}_FILE{shown} cannot be read: {reason}") from None
+        # Only a path is shown: the setting may hold the secret itself by mistake.
+        shown = f" ({path})" if re.match(r"[.~]{0,2}/", path) else ""
+        raise SettingsError(f"{name}{shown} cannot be read: {reason}") from None
 
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
@@ -267,25 +267,18 @@ def _stripe_api_base(environment: Mapping[str, str]) -> str:
     )
 
 
-def _alarm_command(environment: Mapping[str, str]) -> tuple[str, ...]:
-    command = environment.get("PAYOUT_ALARM_COMMAND", "").strip()
-    if command and environment.get("PAYOUT_ALARM_URL", "").strip():
-        raise SettingsError("set one of PAYOUT_ALARM_COMMAND and PAYOUT_ALARM_URL, not both")
-    try:
-        return tuple(shlex.split(command))
-    except ValueError:  # the command may hold a secret
-        raise SettingsError(
-            "PAYOUT_ALARM_COMMAND is no command: a quotation mark is not closed"
-        ) from None
-
-
-def _alarm_url(environment: Mapping[str, str]) -> str:
-    url = environment.get("PAYOUT_ALARM_URL", "").strip()
+def _alarm_hook(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    command, url = _one_of(environment, "PAYOUT_ALARM_COMMAND", "PAYOUT_ALARM_URL")
     if url and not _is_safe(url):
         raise SettingsError(
             "PAYOUT_ALARM_URL must be an https address (plain http only on this machine's loopback)"
         )
-    return url
+    try:
+        return tuple(shlex.split(command)), url
+    except ValueError:  # the command may hold a secret
+        raise SettingsError(
+            "PAYOUT_ALARM_COMMAND is no command: a quotation mark is not closed"
+        ) from None
 
 
 def http_address(text: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from payout_engine.errors import MigrationError
+from payout_engine.errors import UserError
 
 PACKAGE: Final = Path(__file__).resolve().parent
 
@@ -13,12 +13,12 @@ PACKAGE: Final = Path(__file__).resolve().parent
 def sql_root(package: Path = PACKAGE) -> Path:
     """Return the folder with the SQL: the installed package, or the checkout around `package`.
 
-    Raises MigrationError if neither has it.
+    Raises UserError if neither has it.
     """
     for root in (package, package.parents[1]):
         if (root / "sql" / "queue_grants.sql").is_file() and migration_names(root / "migrations"):
             return root
-    raise MigrationError(
+    raise UserError(
         f"{package} lacks its SQL files: install payout-engine again, from its wheel or a checkout"
     )
 

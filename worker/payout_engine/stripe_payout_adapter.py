@@ -15,7 +15,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,7 +27,7 @@ import stripe
 
 from payout_engine.errors import redact
 from payout_engine.rows import Order, Outcome
-from payout_engine.settings import KeyFile, mode_of
+from payout_engine.settings import KeyFile, is_livemode, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -304,6 +304,17 @@ class StripePayoutAdapter:
                 raise AccountUnknown(reason) from None
         return self._account_id
 
+    async def identity(self) -> dict[str, Any]:
+        """Return account, mode and time of the key, as functions take them that hand out work.
+
+        Raises AccountUnknown.
+        """
+        return {
+            "p_stripe_account_id": await self.account_id(),
+            "p_is_livemode": is_livemode(self._api_key),
+            "p_stripe_now": self.stripe_now(),
+        }
+
     def stripe_now(self) -> datetime | None:
         """Return the time at Stripe, by its last answer and this machine's boot clock since."""
         if self._stripe_is_ahead_seconds is None:
@@ -345,11 +356,22 @@ class StripePayoutAdapter:
         named = exchange.headers.get("Idempotency-Key")
         return not came_before if named is None else named == key
 
-    async def _ask_account_id(self, client: stripe.StripeClient) -> str:
-        exchange = Exchange(send_before=math.inf)
+    async def _ask(
+        self,
+        request: Awaitable[object],
+        *,
+        seconds: float = READ_TIMEOUT_SECONDS,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
+    ) -> Exchange:
+        """Make a request that has no lease. Raises the connection's own errors."""
+        exchange = Exchange(send_before=math.inf, largest_body_bytes=largest_body_bytes)
         _exchange.set(exchange)
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            await client.v1.accounts.retrieve_current_async()
+        async with asyncio.timeout(seconds):
+            await request
+        return exchange
+
+    async def _ask_account_id(self, client: stripe.StripeClient) -> str:
+        exchange = await self._ask(client.v1.accounts.retrieve_current_async())
         body = _read_ok(exchange)
         self._note_date(exchange)
         account_id = _text(body.get("id")) or ""
@@ -364,10 +386,11 @@ class StripePayoutAdapter:
         Raises Refused for an error of Stripe's, Unreadable for anything else that is no list, and
         the connection's own errors.
         """
-        exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
-        _exchange.set(exchange)
-        async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
-            await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
+        exchange = await self._ask(
+            self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT),
+            seconds=PAGE_DEADLINE_SECONDS,
+            largest_body_bytes=LARGEST_PAGE_BYTES,
+        )
         if exchange.status == 401:
             self._account_id = None  # as after a send: Stripe is asked whether it takes the key
         body = _read_ok(exchange)
@@ -387,11 +410,7 @@ class StripePayoutAdapter:
 
     async def read(self, path: str) -> None:
         """Read an object, such as ``/v1/balance``, to find out whether the key may."""
-        exchange = Exchange(send_before=math.inf)
-        _exchange.set(exchange)
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            await self._reads.raw_request_async("get", path)
-        _read_ok(exchange)
+        _read_ok(await self._ask(self._reads.raw_request_async("get", path)))
 
     async def may_transfer(self) -> None:
         """Find out whether the key may make transfers, with a request that cannot make one.
@@ -399,10 +418,7 @@ class StripePayoutAdapter:
         It has no amount, no currency and no destination: Stripe looks at the key first, then
         refuses the request before anything is executed. Raises Refused for any other answer.
         """
-        exchange = Exchange(send_before=math.inf)
-        _exchange.set(exchange)
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            await self._reads.raw_request_async("post", "/v1/transfers")
+        exchange = await self._ask(self._reads.raw_request_async("post", "/v1/transfers"))
         try:
             _read_ok(exchange)
         except Refused as refused:

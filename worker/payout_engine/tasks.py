@@ -33,7 +33,7 @@ async def sweep(context: JobContext, timestamp: int) -> None:
     It exists because procrastinate 3.10 watches over its listener and its heartbeat only where
     a periodic task is registered (its issue 1597).
     """
-    await _engine(context).try_to_sweep()
+    await _engine(context).sweep()
 
 
 def _engine(context: JobContext) -> Engine:

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
 from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from payout_engine_sandbox.demo.processes import Processes
 from payout_engine_sandbox.demo.scenario import EVENTS, Batch
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
@@ -78,7 +78,7 @@ class Stand:
 
     def start_worker(self, name: str) -> int:
         """Start a worker process and return its pid."""
-        command = (sys.executable, "-m", "payout_engine.cli", "worker")
+        command = (sys.executable, "-m", "payout_engine", "worker")
         process = self.processes.start(
             name,
             *command,
