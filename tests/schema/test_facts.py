@@ -229,6 +229,35 @@ def test_no_table_is_ever_truncated(db: Connection, is_replica: bool) -> None:
         assert refusal(db, statement(db, table, "truncate")) == refused_by_guard(table, "truncate")
 
 
+@mutant(
+    "a guard that a subscription passes",
+    sql="""
+        drop trigger _500_refuse_change on payout.payees;
+        create trigger _500_refuse_change before update or delete on payout.payees
+            for each statement execute function payout.tg__refuse_change();
+        alter table payout.payees enable always trigger _500_refuse_change
+    """,
+)
+def test_changes_that_a_subscription_applies_meet_the_guards_too(db: Connection) -> None:
+    """Its apply process fires triggers of rows only, and of those the ones that are ALWAYS."""
+    found = db.execute(
+        """
+        select c.relname::text, way.name
+        from pg_class as c
+        cross join (values ('update', 16), ('delete', 8)) as way (name, bit)
+        where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
+            and exists (
+                select from pg_trigger as t
+                where t.tgrelid = c.oid and t.tgenabled = 'A' and t.tgtype & 1 = 1
+                    and t.tgtype & way.bit > 0 and t.tgname ~ 'refuse_(change|delete)'
+            )
+        """
+    ).fetchall()
+
+    assert {(table, way) for table in FACTS for way in ("update", "delete")} <= set(found)
+    assert {(table, "delete") for table in MOVING} <= set(found)
+
+
 def test_a_cascade_from_another_table_does_not_remove_a_fact(db: Connection) -> None:
     rows.add_one_of_each(db)
 
