@@ -9925,7 +9925,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql 6ed67d484c2b
+-- frozen: procedures/audit/catalogue_rows.sql a37d9b9ad17c
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9941,6 +9941,8 @@ as $$
         )
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
+        union all
+        select 'situations', n.situation, to_jsonb(n) from payout.situations as n
         union all
         select 'state_edges', concat_ws(' to ', e.from_state, e.to_state), to_jsonb(e)
         from payout.state_edges as e
