@@ -9545,7 +9545,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql 6ed67d484c2b
+-- frozen: procedures/audit/catalogue_rows.sql a37d9b9ad17c
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9561,6 +9561,8 @@ as $$
         )
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
+        union all
+        select 'situations', n.situation, to_jsonb(n) from payout.situations as n
         union all
         select 'state_edges', concat_ws(' to ', e.from_state, e.to_state), to_jsonb(e)
         from payout.state_edges as e
@@ -10033,7 +10035,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql 21700b8f51ad
+-- frozen: procedures/audit/money_flow.sql 53d6944627a8
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10070,12 +10072,18 @@ as $$
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
-            sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
-            sum(t.credits * x.sign) filter (where t.account = 'stripe_balance') as paid_count,
-            sum(t.debit_minor * x.sign) filter (where t.account = 'settlement_funds') as settled,
-            sum(t.credit_minor * x.sign) filter (where t.account = 'stripe_balance') as paid,
-            sum(t.credit_minor * x.sign) filter (where t.account = 'payable') as owed,
-            sum(t.debit_minor * x.sign) filter (where t.account = 'stripe_balance') as taken_back
+            sum(case t.account when 'settlement_funds' then t.debits else 0 end * x.sign)
+                as settled_count,
+            sum(case t.account when 'stripe_balance' then t.credits else 0 end * x.sign)
+                as paid_count,
+            sum(case t.account when 'settlement_funds' then t.debit_minor else 0 end * x.sign)
+                as settled,
+            sum(case t.account when 'stripe_balance' then t.credit_minor else 0 end * x.sign)
+                as paid,
+            sum(case t.account when 'payable' then t.credit_minor else -t.debit_minor end * x.sign)
+                as failed,
+            sum(case t.account when 'stripe_balance' then t.debit_minor else 0 end * x.sign)
+                as taken_back
         from moments as m
         cross join lateral (values (m.former, -1), (m.at, 1)) as x (at, sign)
         join totals as t on t.at = x.at
@@ -10086,13 +10094,7 @@ as $$
         f.settled, f.paid, f.failed, f.taken_back,
         f.settled * c.minor_unit, f.paid * c.minor_unit, f.failed * c.minor_unit,
         f.taken_back * c.minor_unit
-    from (
-        select w.day, w.currency, coalesce(w.settled_count, 0) as settled_count,
-            coalesce(w.paid_count, 0) as paid_count, coalesce(w.settled, 0) as settled,
-            coalesce(w.paid, 0) as paid, coalesce(w.taken_back, 0) as taken_back,
-            coalesce(w.owed, 0) - coalesce(w.settled, 0) - coalesce(w.taken_back, 0) as failed
-        from flow as w
-    ) as f
+    from flow as f
     left join payout.currencies as c on c.currency = f.currency
     where (f.settled, f.paid, f.failed, f.taken_back) <> (0, 0, 0, 0)
     order by f.day, f.currency
@@ -14235,7 +14237,7 @@ comment on view payout_api.ledger_balances is
     'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
     'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
--- frozen: sql/views/not_ours.sql a15add5d252b
+-- frozen: sql/views/not_ours.sql ef29fd0705d2
 create or replace view payout_api.not_ours as
 select
     r.not_ours_rule_id as rule_id,
@@ -14258,7 +14260,6 @@ left join lateral (
     select s.read_id, (s.not_ours ->> r.not_ours_rule_id::text)::bigint as transfers
     from payout.stripe_reads as s
     where s.kind = 'comparison'
-        and s.kind in ('events', 'comparison')
         and s.finished_at is not null
         and s.not_ours ? r.not_ours_rule_id::text
     order by s.read_id desc

@@ -3,7 +3,6 @@
 -- It steps from one account and currency to the next by index, takes the newest sub-total of each
 -- for each time, and reads each range of entries that is not covered by them once: its cost grows
 -- with accounts and times, not with their history.
--- Called by: balances_as_of, control_totals, money_flow.
 
 create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
 returns table (

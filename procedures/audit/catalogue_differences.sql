@@ -1,6 +1,5 @@
 -- catalogue_differences: the objects that are not as the last migration left them.
 --
--- Called by: doctor, operators, auditors.
 -- Texts that a server of another major version wrote are not compared.
 
 create or replace function payout_api.catalogue_differences()

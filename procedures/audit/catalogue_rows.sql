@@ -19,6 +19,8 @@ as $$
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
         union all
+        select 'situations', n.situation, to_jsonb(n) from payout.situations as n
+        union all
         select 'state_edges', concat_ws(' to ', e.from_state, e.to_state), to_jsonb(e)
         from payout.state_edges as e
         union all

@@ -1,7 +1,6 @@
 -- control_totals: what was booked on each general account, those of all payees together.
 --
--- Called by: the views ledger_balances, overview_by_age and trial_balance, hence by those who may
--- read them.
+-- Views call it, hence all who may read them.
 
 create or replace function payout_api.control_totals()
 returns table (

@@ -1,7 +1,6 @@
 -- end_of_step: the last number of a step of fifty thousand transfers, within a range of numbers.
 --
--- Called by: verify_projection, verify_books, which say after each step how far they are. Steps
--- leave no number out: rows without a transfer are looked at too.
+-- Steps leave no number out: rows without a transfer are looked at too.
 
 create or replace function payout.end_of_step(p_from bigint, p_to bigint)
 returns bigint

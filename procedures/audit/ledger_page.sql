@@ -2,7 +2,6 @@
 --
 -- The interval includes p_from and leaves p_to out. Sealed ranges that are over before it are not
 -- read. Pages are of one moment only in one transaction that is repeatable read.
--- Called by: operators, auditors, `payout-engine export ledger`.
 
 create or replace function payout_api.ledger_page(
     p_from timestamptz,

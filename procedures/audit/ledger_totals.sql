@@ -3,7 +3,6 @@
 -- The accounts of all payees stand together as payable, the control account of the books; each of
 -- them is in balances_as_of. The interval includes p_from and leaves p_to out, as ledger_page has
 -- it: a microsecond is the smallest step of time here.
--- Called by: operators, auditors, `payout-engine export ledger`.
 
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (

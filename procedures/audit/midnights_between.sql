@@ -2,7 +2,6 @@
 --
 -- It begins where the books do, and its last midnight is the next that comes: either end may be
 -- infinite. Entries that are older than the first by number reach across its time.
--- Called by: money_flow.
 
 create or replace function payout.midnights_between(p_from timestamptz, p_to timestamptz)
 returns setof timestamptz

@@ -4,7 +4,6 @@
 -- is what the general accounts have more at the end of a day than at its beginning: the cost grows
 -- with the days, not with their entries. A decline is what payable was credited by neither a
 -- settlement nor a reversal.
--- Called by: operators, auditors.
 
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
@@ -42,12 +41,18 @@ as $$
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
         select m.former::date as day, t.currency,
-            sum(t.debits * x.sign) filter (where t.account = 'settlement_funds') as settled_count,
-            sum(t.credits * x.sign) filter (where t.account = 'stripe_balance') as paid_count,
-            sum(t.debit_minor * x.sign) filter (where t.account = 'settlement_funds') as settled,
-            sum(t.credit_minor * x.sign) filter (where t.account = 'stripe_balance') as paid,
-            sum(t.credit_minor * x.sign) filter (where t.account = 'payable') as owed,
-            sum(t.debit_minor * x.sign) filter (where t.account = 'stripe_balance') as taken_back
+            sum(case t.account when 'settlement_funds' then t.debits else 0 end * x.sign)
+                as settled_count,
+            sum(case t.account when 'stripe_balance' then t.credits else 0 end * x.sign)
+                as paid_count,
+            sum(case t.account when 'settlement_funds' then t.debit_minor else 0 end * x.sign)
+                as settled,
+            sum(case t.account when 'stripe_balance' then t.credit_minor else 0 end * x.sign)
+                as paid,
+            sum(case t.account when 'payable' then t.credit_minor else -t.debit_minor end * x.sign)
+                as failed,
+            sum(case t.account when 'stripe_balance' then t.debit_minor else 0 end * x.sign)
+                as taken_back
         from moments as m
         cross join lateral (values (m.former, -1), (m.at, 1)) as x (at, sign)
         join totals as t on t.at = x.at
@@ -58,13 +63,7 @@ as $$
         f.settled, f.paid, f.failed, f.taken_back,
         f.settled * c.minor_unit, f.paid * c.minor_unit, f.failed * c.minor_unit,
         f.taken_back * c.minor_unit
-    from (
-        select w.day, w.currency, coalesce(w.settled_count, 0) as settled_count,
-            coalesce(w.paid_count, 0) as paid_count, coalesce(w.settled, 0) as settled,
-            coalesce(w.paid, 0) as paid, coalesce(w.taken_back, 0) as taken_back,
-            coalesce(w.owed, 0) - coalesce(w.settled, 0) - coalesce(w.taken_back, 0) as failed
-        from flow as w
-    ) as f
+    from flow as f
     left join payout.currencies as c on c.currency = f.currency
     where (f.settled, f.paid, f.failed, f.taken_back) <> (0, 0, 0, 0)
     order by f.day, f.currency

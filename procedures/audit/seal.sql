@@ -1,7 +1,6 @@
 -- seal: close rows that can no longer change, so that a later change shows.
 --
--- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
--- a call in between returns 0.
+-- Each sweep calls it. It seals at most once a minute; a call in between returns 0.
 -- Locks: the rows of seal_marks, skipping them while another call has them.
 -- Raises: SP311 a limit below 1.
 

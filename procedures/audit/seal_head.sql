@@ -1,8 +1,8 @@
 -- seal_head: the end of the chain of seals, to be kept where this database's owner cannot write.
 --
--- Called by: operators, auditors; print it, mail it, log it elsewhere, daily.
--- A role that can rewrite tables can rewrite every seal after its change: only a head that was
--- kept elsewhere shows that. verify_seals(p_head => …) compares.
+-- Print it, mail it, log it elsewhere, daily. A role that can rewrite tables can rewrite every seal
+-- after its change: only a head that was kept elsewhere shows that. verify_seals(p_head => …)
+-- compares.
 
 create or replace function payout_api.seal_head()
 returns text

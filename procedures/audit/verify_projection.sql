@@ -1,7 +1,7 @@
 -- verify_projection: compare transfer_states with the facts.
 --
--- Called by: operators, auditors. It reads the transfers from p_from to p_to with all their facts,
--- and says after each step how far it is: that number and one is where to go on.
+-- It reads the transfers from p_from to p_to with all their facts, and says after each step how far
+-- it is: that number and one is where to go on.
 
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null

@@ -1,7 +1,7 @@
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
--- Called by: operators, auditors. It reads all that seals from p_from to p_to cover, and says after
--- each thousand how far it is: that number and one is where to go on.
+-- It reads all that seals from p_from to p_to cover, and says after each thousand how far it is:
+-- that number and one is where to go on.
 -- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
 -- shows nor a chain that was made anew from some seal on.
 -- Raises: SP330 no such seal to start from, or a malformed head.

@@ -24,7 +24,6 @@ left join lateral (
     select s.read_id, (s.not_ours ->> r.not_ours_rule_id::text)::bigint as transfers
     from payout.stripe_reads as s
     where s.kind = 'comparison'
-        and s.kind in ('events', 'comparison')
         and s.finished_at is not null
         and s.not_ours ? r.not_ours_rule_id::text
     order by s.read_id desc

@@ -288,6 +288,12 @@ def change_body(function: str, body: str) -> str:
             id="an answer that means something else",
         ),
         pytest.param(
+            "update payout.situations set next_call = 'select payout_api.retry(…)' "
+            "where situation = 'paid'",
+            "row paid of situations (changed)",
+            id="a call that is advised",
+        ),
+        pytest.param(
             "insert into payout.state_edges values ('paid', 'scheduled', 'pay it again')",
             "row paid to scheduled of state_edges (added)",
             id="a move",
