@@ -1207,8 +1207,8 @@ $$;
 comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_transition.sql 53080799398b
-create or replace function payout.tg_transfer_states__check_transition()
+-- frozen: procedures/transfers/tg_transfer_states__move.sql f5b56d7fdce7
+create or replace function payout.tg_transfer_states__move()
 returns trigger
 language plpgsql
 volatile
@@ -1229,32 +1229,17 @@ begin
                 table = tg_table_name,
                 column = 'state';
     end if;
+    new.next_lookup_at := case new.state
+        when 'parked' then payout.clock()
+        when 'failed' then new.next_attempt_at
+    end;
+    new.hold_id := null;
     return new;
 end
 $$;
-comment on function payout.tg_transfer_states__check_transition() is
-    'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql ea01e9c053a8
-create or replace function payout.tg_transfer_states__plan_lookup()
-returns trigger
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if old.state <> new.state then
-        new.next_lookup_at := case new.state
-            when 'parked' then payout.clock()
-            when 'failed' then new.next_attempt_at
-        end;
-        new.hold_id := null;
-    end if;
-    return new;
-end
-$$;
-comment on function payout.tg_transfer_states__plan_lookup() is
-    'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
-    'when it moves.';
+comment on function payout.tg_transfer_states__move() is
+    'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201); '
+    'sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id otherwise.';
 -- frozen: procedures/transfers/tg_transfer_states__tell_status.sql c6a1d1a85918
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
@@ -1300,7 +1285,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 2e2a423c516d
+-- frozen: sql/tables/transfers.sql 2fd30ff15a6c
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1431,24 +1416,18 @@ create index transfer_states_undated_idx
     where next_attempt_at is null and hold_id is null and lease_until is null
         and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
 
-create trigger _110_plan_lookup
-    before update on payout.transfer_states
-    for each row
-    when (new.state in ('parked', 'failed') and old.state <> new.state
-        or old.next_lookup_at is not null or old.hold_id is not null)
-    execute function payout.tg_transfer_states__plan_lookup();
-alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
     before insert on payout.transfer_states
     for each row
     execute function payout.tg_transfer_states__check_start();
 alter table payout.transfer_states enable always trigger _500_check_start;
-create trigger _500_check_transition
+create trigger _500_move
     before update on payout.transfer_states
     for each row
+    -- No column list: it would miss a state that another trigger has set.
     when (old.state is distinct from new.state)
-    execute function payout.tg_transfer_states__check_transition();
-alter table payout.transfer_states enable always trigger _500_check_transition;
+    execute function payout.tg_transfer_states__move();
+alter table payout.transfer_states enable always trigger _500_move;
 create trigger _500_refuse_delete before delete on payout.transfer_states
     for each row execute function payout.tg__refuse_change();
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
@@ -3436,27 +3415,36 @@ $$;
 comment on function payout.change_of_account(text) is
     'Lets the payee be tried again at once, or lets it wait for '
     'engine_settings.account_change_waits_for.';
--- frozen: procedures/transfers/destinations.sql fa665bed4d87
-create or replace function payout.destinations(p_transfer payout.payout_transfers)
+-- frozen: procedures/transfers/destinations.sql 5f36876c6803
+create or replace function payout.destinations(
+    p_transfer payout.payout_transfers, p_generation integer default null
+)
 returns text[]
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array_agg(d.destination order by d.destination)
-    from (
-        select r.destination
-        from payout.transfer_requests as r
-        where r.payout_transfer_id = p_transfer.payout_transfer_id
-        union
-        select a.stripe_account_id
-        from payout.payee_accounts as a
-        where a.payee_id = p_transfer.payee_id
-    ) as d
+begin
+    return coalesce(
+        (select array[r.destination]
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_transfer.payout_transfer_id
+                and r.generation = p_generation),
+        (select array_agg(d.destination order by d.destination)
+            from (
+                select r.destination
+                from payout.transfer_requests as r
+                where r.payout_transfer_id = p_transfer.payout_transfer_id
+                union
+                select a.stripe_account_id
+                from payout.payee_accounts as a
+                where a.payee_id = p_transfer.payee_id
+            ) as d));
+end
 $$;
-comment on function payout.destinations(payout.payout_transfers) is
-    'The accounts in the requests of a transfer, under all its keys, and those of its payee; null: '
-    'there is none.';
+comment on function payout.destinations(payout.payout_transfers, integer) is
+    'The account in the request under the key; without a key, or its request, the accounts in all '
+    'requests of a transfer and those of its payee; null: there is none.';
 -- frozen: procedures/transfers/end_holds.sql a913e904976b
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
@@ -3504,24 +3492,6 @@ $$;
 comment on function payout.end_holds(bigint[], text, text) is
     'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
     'operator_actions.';
--- frozen: procedures/transfers/expected_destinations.sql 0f18da377c44
-create or replace function payout.expected_destinations(
-    p_state payout.transfer_states, p_transfer payout.payout_transfers
-)
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(
-        (select array[r.destination]
-            from payout.transfer_requests as r
-            where r.payout_transfer_id = p_state.payout_transfer_id
-                and r.generation = p_state.generation),
-        payout.destinations(p_transfer))
-$$;
-comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
-    'The account in the request under the key; without a request, those of payout.destinations.';
 -- frozen: procedures/transfers/fold_facts.sql d312f1345e4a
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
@@ -6930,7 +6900,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 49439ec5fa7a
+-- frozen: procedures/report/record_outcomes.sql fbf3e2b7ec5d
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (
     payout_transfer_id bigint,
@@ -6952,7 +6922,7 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t, payout.expected_destinations(s, t),
+            o, s, t, payout.destinations(t, s.generation),
             (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
@@ -7573,7 +7543,7 @@ revoke execute on function payout_api.claim_reads(
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
--- frozen: procedures/reconcile/compare_listed_transfers.sql 88c425daade2
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 47c43f5dfdc5
 create or replace function payout.compare_listed_transfers(
     p_seen payout.stripe_transfer[], p_metadata jsonb
 )
@@ -7602,7 +7572,7 @@ begin
             when t.payout_transfer_id is not null then case
                 when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
                     (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                    or (l.destination = any (payout.expected_destinations(s, t))) is not true
+                    or (l.destination = any (payout.destinations(t, s.generation))) is not true
                     then 'differs_at_stripe'
             end
             when exists (
