@@ -3567,7 +3567,7 @@ $$;
 comment on function payout.fold_facts(bigint, bigint) is
     'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
     'attempts and observations.';
--- frozen: procedures/transfers/free_turns.sql d8c8cb22cd22
+-- frozen: procedures/transfers/free_turns.sql e3bdf1a6b5ad
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
 language plpgsql
@@ -3584,7 +3584,13 @@ begin
     if v_per_second is null then
         return null;
     end if;
-    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now)::double precision;
+    -- One that is a minute ahead was set by a clock that has since been set back.
+    v_ahead := (
+        select case when a.ahead between 0 and 60 then a.ahead else 0 end
+        from (
+            select (pg_sequence_last_value('payout.send_turns'::regclass) / 1e6
+                - extract(epoch from p_now))::double precision
+        ) as a (ahead));
     return case when v_ahead > 5 then 0
         else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second)::integer end;
 end
@@ -3608,22 +3614,6 @@ $$;
 comment on function payout.held(text, text) is
     'Names of workers and currencies, ids of payees, settlements and transfers; without '
     'p_awaits those on hold by a person or an alarm.';
--- frozen: procedures/transfers/held_scopes.sql af50fb4bc109
-create or replace function payout.held_scopes()
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array(
-        select s.scope
-        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
-        where exists (
-            select from payout.holds as h where h.scope = s.scope and h.released_at is null
-        ))
-$$;
-comment on function payout.held_scopes() is
-    'Those of currency, payee, settlement and transfer that have an open hold or wait.';
 -- frozen: procedures/transfers/let_through_ids.sql 06c8291d732f
 create or replace function payout.let_through_ids()
 returns setof bigint
@@ -3638,7 +3628,7 @@ as $$
 $$;
 comment on function payout.let_through_ids() is
     'Numbers of transfers that are tried to see whether a wait is over.';
--- frozen: procedures/transfers/lower_pace.sql a034833e8640
+-- frozen: procedures/transfers/lower_pace.sql 2424dcf489e2
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
 language plpgsql
@@ -3676,11 +3666,12 @@ begin
         refused_at = v_now,
         grown_at = v_now
     where p.kind = p_kind;
-    perform setval(
-        case p_kind when 'sends' then 'payout.send_turns'::regclass
-            else 'payout.read_turns'::regclass end,
-        (extract(epoch from greatest(
-            payout.next_turn(p_kind, v_now), v_now + interval '1 second')) * 1e6)::bigint);
+    perform setval(q.turns, greatest(
+        pg_sequence_last_value(q.turns), (1e6 * (extract(epoch from v_now) + 1))::bigint))
+    from (
+        select case p_kind when 'sends' then 'payout.send_turns'::regclass
+            else 'payout.read_turns'::regclass end
+    ) as q (turns);
 end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is
@@ -3702,23 +3693,6 @@ end
 $$;
 comment on function payout.next_round(text, integer) is
     'The wait after so many transfers were let through; null: no more is.';
--- frozen: procedures/transfers/next_turn.sql ec2c4e7fe8de
-create or replace function payout.next_turn(p_kind text, p_now timestamptz)
-returns timestamptz
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_at timestamptz := to_timestamp(pg_sequence_last_value(case p_kind
-        when 'sends' then 'payout.send_turns'::regclass
-        else 'payout.read_turns'::regclass end) / 1e6);
-begin
-    return case when v_at between p_now and p_now + interval '1 minute' then v_at else p_now end;
-end
-$$;
-comment on function payout.next_turn(text, timestamptz) is
-    'A time from p_now on; p_now: a turn is free at once.';
 -- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
 create or replace function payout.notify_application()
 returns void
@@ -11090,22 +11064,24 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql e814bb5d1f61
+-- frozen: procedures/sweep/mark_held_transfers.sql fba5940253f3
 create or replace function payout.mark_held_transfers(p_now timestamptz)
-returns integer
+returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_scopes text[] := payout.held_scopes();
+    v_scopes text[] := array(
+        select s.scope
+        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
+        where exists (
+            select from payout.holds as h where h.scope = s.scope and h.released_at is null
+        ));
     v_marked integer;
-    v_all_marked integer := 0;
 begin
-    if v_scopes = '{}' then
-        return 0;
-    end if;
     for v_round in 1 .. 10 loop
+        exit when v_scopes = '{}';
         with due as materialized (
             select s.payout_transfer_id, s.window_begins_at,
                 s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
@@ -11152,15 +11128,12 @@ begin
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
         get diagnostics v_marked = row_count;
-        v_all_marked := v_all_marked + v_marked;
         exit when v_marked < 250;
     end loop;
-    return v_all_marked;
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
-    'how many.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first.';
 -- frozen: procedures/sweep/open_keys.sql 6a5a540dae2e
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer

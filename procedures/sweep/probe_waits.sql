@@ -1,8 +1,9 @@
 -- probe_waits: let one transfer through where a wait for funds or for an account is due for it.
 --
 -- It is sent as any other: once it is paid the wait ends; declined, it waits with the others for
--- the next round. One that was never sent goes first, since it needs no look; the others take turns. A wait
--- under which nothing waits ends; one whose transfers are all on another hold is looked at again.
+-- the next round. One that was never sent goes first, since it needs no look; the others take
+-- turns. A wait under which nothing waits ends; one whose transfers are all on another hold is
+-- looked at again.
 -- Locks: the holds, then one transfer of each; both skipping those that are locked; of waits that
 -- end, the transfers that wait.
 
