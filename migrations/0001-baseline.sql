@@ -3337,27 +3337,36 @@ $$;
 comment on function payout.change_of_account(text) is
     'Lets the payee be tried again at once, or lets it wait for '
     'engine_settings.account_change_waits_for.';
--- frozen: procedures/transfers/destinations.sql fa665bed4d87
-create or replace function payout.destinations(p_transfer payout.payout_transfers)
+-- frozen: procedures/transfers/destinations.sql 5f36876c6803
+create or replace function payout.destinations(
+    p_transfer payout.payout_transfers, p_generation integer default null
+)
 returns text[]
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array_agg(d.destination order by d.destination)
-    from (
-        select r.destination
-        from payout.transfer_requests as r
-        where r.payout_transfer_id = p_transfer.payout_transfer_id
-        union
-        select a.stripe_account_id
-        from payout.payee_accounts as a
-        where a.payee_id = p_transfer.payee_id
-    ) as d
+begin
+    return coalesce(
+        (select array[r.destination]
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_transfer.payout_transfer_id
+                and r.generation = p_generation),
+        (select array_agg(d.destination order by d.destination)
+            from (
+                select r.destination
+                from payout.transfer_requests as r
+                where r.payout_transfer_id = p_transfer.payout_transfer_id
+                union
+                select a.stripe_account_id
+                from payout.payee_accounts as a
+                where a.payee_id = p_transfer.payee_id
+            ) as d));
+end
 $$;
-comment on function payout.destinations(payout.payout_transfers) is
-    'The accounts in the requests of a transfer, under all its keys, and those of its payee; null: '
-    'there is none.';
+comment on function payout.destinations(payout.payout_transfers, integer) is
+    'The account in the request under the key; without a key, or its request, the accounts in all '
+    'requests of a transfer and those of its payee; null: there is none.';
 -- frozen: procedures/transfers/end_holds.sql a913e904976b
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
@@ -3405,24 +3414,6 @@ $$;
 comment on function payout.end_holds(bigint[], text, text) is
     'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
     'operator_actions.';
--- frozen: procedures/transfers/expected_destinations.sql 0f18da377c44
-create or replace function payout.expected_destinations(
-    p_state payout.transfer_states, p_transfer payout.payout_transfers
-)
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(
-        (select array[r.destination]
-            from payout.transfer_requests as r
-            where r.payout_transfer_id = p_state.payout_transfer_id
-                and r.generation = p_state.generation),
-        payout.destinations(p_transfer))
-$$;
-comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
-    'The account in the request under the key; without a request, those of payout.destinations.';
 -- frozen: procedures/transfers/fold_facts.sql d312f1345e4a
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
@@ -3498,7 +3489,7 @@ $$;
 comment on function payout.fold_facts(bigint, bigint) is
     'One row for each transfer from p_from to p_to as transfer_states must say it, folded from '
     'attempts and observations.';
--- frozen: procedures/transfers/free_turns.sql d8c8cb22cd22
+-- frozen: procedures/transfers/free_turns.sql e3bdf1a6b5ad
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
 language plpgsql
@@ -3515,7 +3506,13 @@ begin
     if v_per_second is null then
         return null;
     end if;
-    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now)::double precision;
+    -- One that is a minute ahead was set by a clock that has since been set back.
+    v_ahead := (
+        select case when a.ahead between 0 and 60 then a.ahead else 0 end
+        from (
+            select (pg_sequence_last_value('payout.send_turns'::regclass) / 1e6
+                - extract(epoch from p_now))::double precision
+        ) as a (ahead));
     return case when v_ahead > 5 then 0
         else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second)::integer end;
 end
@@ -3539,22 +3536,6 @@ $$;
 comment on function payout.held(text, text) is
     'Names of workers and currencies, ids of payees, settlements and transfers; without '
     'p_awaits those on hold by a person or an alarm.';
--- frozen: procedures/transfers/held_scopes.sql af50fb4bc109
-create or replace function payout.held_scopes()
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array(
-        select s.scope
-        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
-        where exists (
-            select from payout.holds as h where h.scope = s.scope and h.released_at is null
-        ))
-$$;
-comment on function payout.held_scopes() is
-    'Those of currency, payee, settlement and transfer that have an open hold or wait.';
 -- frozen: procedures/transfers/let_through_ids.sql 06c8291d732f
 create or replace function payout.let_through_ids()
 returns setof bigint
@@ -3569,7 +3550,7 @@ as $$
 $$;
 comment on function payout.let_through_ids() is
     'Numbers of transfers that are tried to see whether a wait is over.';
--- frozen: procedures/transfers/lower_pace.sql a034833e8640
+-- frozen: procedures/transfers/lower_pace.sql 2424dcf489e2
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
 language plpgsql
@@ -3607,11 +3588,12 @@ begin
         refused_at = v_now,
         grown_at = v_now
     where p.kind = p_kind;
-    perform setval(
-        case p_kind when 'sends' then 'payout.send_turns'::regclass
-            else 'payout.read_turns'::regclass end,
-        (extract(epoch from greatest(
-            payout.next_turn(p_kind, v_now), v_now + interval '1 second')) * 1e6)::bigint);
+    perform setval(q.turns, greatest(
+        pg_sequence_last_value(q.turns), (1e6 * (extract(epoch from v_now) + 1))::bigint))
+    from (
+        select case p_kind when 'sends' then 'payout.send_turns'::regclass
+            else 'payout.read_turns'::regclass end
+    ) as q (turns);
 end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is
@@ -3633,23 +3615,6 @@ end
 $$;
 comment on function payout.next_round(text, integer) is
     'The wait after so many transfers were let through; null: no more is.';
--- frozen: procedures/transfers/next_turn.sql ec2c4e7fe8de
-create or replace function payout.next_turn(p_kind text, p_now timestamptz)
-returns timestamptz
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_at timestamptz := to_timestamp(pg_sequence_last_value(case p_kind
-        when 'sends' then 'payout.send_turns'::regclass
-        else 'payout.read_turns'::regclass end) / 1e6);
-begin
-    return case when v_at between p_now and p_now + interval '1 minute' then v_at else p_now end;
-end
-$$;
-comment on function payout.next_turn(text, timestamptz) is
-    'A time from p_now on; p_now: a turn is free at once.';
 -- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
 create or replace function payout.notify_application()
 returns void
@@ -6797,7 +6762,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 00ccd1fe384a
+-- frozen: procedures/report/record_outcomes.sql 6ec799fd2f14
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -6813,7 +6778,7 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t, payout.expected_destinations(s, t),
+            o, s, t, payout.destinations(t, s.generation),
             (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
@@ -7379,7 +7344,7 @@ revoke execute on function payout_api.claim_reads(
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
--- frozen: procedures/reconcile/compare_listed_transfers.sql eb068629d584
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 0753db55b6d2
 create or replace function payout.compare_listed_transfers(
     p_listed payout.stripe_transfer[], p_objects jsonb
 )
@@ -7410,7 +7375,7 @@ begin
             when t.payout_transfer_id is not null then case
                 when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
                     (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                    or (l.destination = any (payout.expected_destinations(s, t))) is not true
+                    or (l.destination = any (payout.destinations(t, s.generation))) is not true
                     then 'differs_at_stripe'
             end
             when exists (
@@ -10643,7 +10608,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date.';
--- frozen: procedures/sweep/mark_held_transfers.sql 6ec35f903e13
+-- frozen: procedures/sweep/mark_held_transfers.sql fba5940253f3
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns void
 language plpgsql
@@ -10651,13 +10616,16 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_scopes text[] := payout.held_scopes();
+    v_scopes text[] := array(
+        select s.scope
+        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
+        where exists (
+            select from payout.holds as h where h.scope = s.scope and h.released_at is null
+        ));
     v_marked integer;
 begin
-    if v_scopes = '{}' then
-        return;
-    end if;
     for v_round in 1 .. 10 loop
+        exit when v_scopes = '{}';
         with due as materialized (
             select s.payout_transfer_id, s.window_begins_at,
                 s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
@@ -10709,8 +10677,7 @@ begin
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due '
-    'first.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first.';
 -- frozen: procedures/sweep/open_keys.sql 6a5a540dae2e
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer

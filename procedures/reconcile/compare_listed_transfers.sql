@@ -33,7 +33,7 @@ begin
             when t.payout_transfer_id is not null then case
                 when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
                     (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                    or (l.destination = any (payout.expected_destinations(s, t))) is not true
+                    or (l.destination = any (payout.destinations(t, s.generation))) is not true
                     then 'differs_at_stripe'
             end
             when exists (

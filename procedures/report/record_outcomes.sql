@@ -15,7 +15,7 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t, payout.expected_destinations(s, t),
+            o, s, t, payout.destinations(t, s.generation),
             (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (

@@ -3,7 +3,8 @@
 -- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
 -- many there are and however long they are on hold. The mark only spares that work: a claim asks
 -- for holds itself. It is set under a lock on the hold, and the hold's release clears it.
--- Only scopes that have an open hold are looked at, each subject by index: hence the offset.
+-- Only scopes that have an open hold are looked at, nearly always few; each subject by index: hence
+-- the offset.
 -- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.mark_held_transfers(p_now timestamptz)
@@ -13,13 +14,16 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_scopes text[] := payout.held_scopes();
+    v_scopes text[] := array(
+        select s.scope
+        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
+        where exists (
+            select from payout.holds as h where h.scope = s.scope and h.released_at is null
+        ));
     v_marked integer;
 begin
-    if v_scopes = '{}' then
-        return;
-    end if;
     for v_round in 1 .. 10 loop
+        exit when v_scopes = '{}';
         with due as materialized (
             select s.payout_transfer_id, s.window_begins_at,
                 s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
@@ -71,5 +75,4 @@ begin
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due '
-    'first.';
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first.';

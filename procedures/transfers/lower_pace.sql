@@ -44,11 +44,12 @@ begin
         refused_at = v_now,
         grown_at = v_now
     where p.kind = p_kind;
-    perform setval(
-        case p_kind when 'sends' then 'payout.send_turns'::regclass
-            else 'payout.read_turns'::regclass end,
-        (extract(epoch from greatest(
-            payout.next_turn(p_kind, v_now), v_now + interval '1 second')) * 1e6)::bigint);
+    perform setval(q.turns, greatest(
+        pg_sequence_last_value(q.turns), (1e6 * (extract(epoch from v_now) + 1))::bigint))
+    from (
+        select case p_kind when 'sends' then 'payout.send_turns'::regclass
+            else 'payout.read_turns'::regclass end
+    ) as q (turns);
 end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is

@@ -92,7 +92,7 @@ class Watched(World):
         """A restored database has forgotten the account that it asked for: any of the payee's."""
         made = self.double.effects_by_payout_ref()
         for state, payout_ref, destinations, *owed in self.engine.db.execute(
-            "select s.state, t.payout_ref, payout.expected_destinations(s, t), "
+            "select s.state, t.payout_ref, payout.destinations(t, s.generation), "
             "s.stripe_transfer_id, t.amount_minor, t.currency from payout.transfer_states as s "
             "join payout.payout_transfers as t using (payout_transfer_id)"
         ):
