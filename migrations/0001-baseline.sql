@@ -1300,7 +1300,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql f8396dd37132
+-- frozen: sql/tables/transfers.sql f2ed92f94f26
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1571,7 +1571,8 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up', 'key_opened', 'retry', 'park', 'give_up', 'cancel', 'settle_outside')),
+        'looked_up', 'key_opened', 'retry', 'approve_absence', 'park', 'give_up', 'cancel',
+        'settle_outside')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -1664,7 +1665,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 01e3a4dbe347
+-- frozen: sql/tables/operations.sql afd70699663e
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1774,7 +1775,6 @@ create table payout.discrepancies (
     resolved_at timestamptz,
     resolved_by text,
     resolution text,
-    is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
     resolved_by_rule_id bigint,
@@ -1787,21 +1787,21 @@ create table payout.discrepancies (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
-        check (not is_compared or stripe_transfer_id is not null),
+        check (found_by_read_id is null or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+        resolved_by_read_id is null
+        or (found_by_read_id is not null and resolved_at is not null)),
     constraint rules_resolve_what_reads_compare check (
-        resolved_by_rule_id is null
-        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
+        resolved_by_rule_id is null or (
+            found_by_read_id is not null and resolved_at is not null
+            and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
     'step. Never deleted.';
-comment on column payout.discrepancies.is_compared is
-    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
-    'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read of Stripe''s lists that found it first: a later one may find it again, or no longer; '
+    'null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
@@ -1814,15 +1814,15 @@ create index discrepancies_open_stripe_transfer_id_idx
     on payout.discrepancies (stripe_transfer_id) where resolved_at is null;
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is null;
+    where found_by_read_id is not null and resolved_at is null;
 create index discrepancies_resolved_by_rule_id_idx
     on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null
-        and resolved_by_rule_id is null;
+    where found_by_read_id is not null and resolved_at is not null
+        and resolved_by_read_id is null and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();
@@ -6410,7 +6410,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql 26a64b5563eb
+-- frozen: procedures/report/judge_absence.sql ebfe4b3e5a60
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6443,10 +6443,11 @@ begin
     end if;
 
     if v_never_left or p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (
-        select from payout.operator_actions as a
-        where a.action = 'approve_absence'
-            and a.subject = p_state.payout_transfer_id::text
-            and (a.details ->> 'generation')::integer = p_state.generation
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.signal = 'approve_absence'
+            and o.verdict = 'ok'
     ) then
         v_judgement.to_state := 'failed';
         v_judgement.error_rule_id := 61;
@@ -6470,7 +6471,7 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
--- frozen: procedures/report/judge_act.sql dd675eafaa52
+-- frozen: procedures/report/judge_act.sql 8d3a8f43f6a8
 create or replace function payout.judge_act(
     p_signal text,
     p_state payout.transfer_states,
@@ -6484,7 +6485,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_refused text := payout.act_problem(p_signal, p_state, p_transfer, p_settings);
+    -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
+    v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
+    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
@@ -6494,7 +6497,7 @@ begin
 
     v_judgement.verdict := 'ok';
     v_judgement.reason := p_state.reason;
-    case p_signal
+    case v_signal
         when 'cancel' then
             v_judgement.to_state := 'cancelled';
             v_judgement.reason := 'cancelled_by_operator';
@@ -8021,7 +8024,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 61c399a84e1e
+-- frozen: procedures/reconcile/finish_reversals.sql 594b29efd9cd
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -8066,7 +8069,7 @@ begin
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
             jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
-        )::payout.discrepancy], null);
+        )::payout.discrepancy], p_read.read_id);
     end if;
 
     v_booked_minor := (
@@ -8155,7 +8158,7 @@ $$;
 comment on function payout.is_current(payout.stripe_reads, interval) is
     'True for a read that was begun in this database under this start of the server, no longer '
     'ago than p_within.';
--- frozen: procedures/reconcile/is_explained.sql 2e40d0d49b40
+-- frozen: procedures/reconcile/is_explained.sql 928c7db4e621
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
 language sql
@@ -8166,7 +8169,7 @@ as $$
         select from payout.discrepancies as d
         where d.kind = p_discrepancy.kind
             and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.resolved_at is not null
             and d.resolved_by_read_id is null
             and d.resolved_by_rule_id is null
@@ -8670,7 +8673,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql 3efc51b854ca
+-- frozen: procedures/reconcile/record_discrepancies.sql 3fe59cd566cf
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -8688,10 +8691,10 @@ begin
     for v_new in
         with recorded as (
             insert into payout.discrepancies (
-                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice,
                 found_by_read_id)
             select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-                k.advice, true, p_read_id
+                k.advice, p_read_id
             from unnest(v_open) as n
             join payout.discrepancy_kinds as k on k.kind = n.kind
             -- The key alone would wait for the transaction of an operator.
@@ -8699,11 +8702,12 @@ begin
                 select from payout.discrepancies as d
                 where d.kind = n.kind
                     and d.stripe_transfer_id = n.stripe_transfer_id
-                    and d.is_compared
+                    and d.found_by_read_id is not null
                     and d.resolved_at is null
             )
             order by n.stripe_transfer_id, n.kind
-            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            on conflict (kind, stripe_transfer_id)
+                where found_by_read_id is not null and resolved_at is null
             do nothing
             returning kind, stripe_transfer_id, discrepancy_id
         )
@@ -8853,7 +8857,7 @@ revoke execute on function payout_api.report_page(
 grant execute on function payout_api.report_page(
     bigint, text, jsonb, jsonb, boolean, boolean
 ) to payout_worker;
--- frozen: procedures/reconcile/resolve_by_rules.sql d10789fcff39
+-- frozen: procedures/reconcile/resolve_by_rules.sql 82a66af4ab0d
 create or replace function payout.resolve_by_rules()
 returns bigint
 language plpgsql
@@ -8867,7 +8871,7 @@ begin
         select d.discrepancy_id, payout.not_ours_rule(d.kind, d.theirs) as rule_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
         order by d.discrepancy_id
         for update skip locked
@@ -8885,7 +8889,7 @@ end
 $$;
 comment on function payout.resolve_by_rules() is
     'Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.';
--- frozen: procedures/reconcile/resolve_compared.sql 7b856844a94d
+-- frozen: procedures/reconcile/resolve_compared.sql 788499b1409c
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
 language plpgsql
@@ -8900,12 +8904,11 @@ begin
         select d.discrepancy_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
             and d.kind in (
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
-            and d.found_by_read_id is distinct from p_read.read_id
+            and d.found_by_read_id <> p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p
@@ -11979,33 +11982,6 @@ comment on function payout_api.approve(bigint, text) is
     'its result. payout_api.proposals lists those that wait.';
 revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;
--- frozen: procedures/operate/approve_absence.sql 47141c1aa32a
-create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
-returns setof payout.act_result
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into payout.operator_actions (action, subject, reason, details)
-    select 'approve_absence', s.payout_transfer_id::text, p_reason,
-        jsonb_build_object('generation', s.generation)
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
-    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
-    from payout.discrepancies as d
-    join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
-    where s.payout_transfer_id = any (p_payout_transfer_ids)
-        and s.state = 'parked'
-        and d.kind = 'absence_awaits_approval'
-        and d.resolved_at is null;
-    return query
-    select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
-end
-$$;
-comment on function payout.approve_absence(bigint[], text) is
-    'Notes that these parked transfers may have a new key once the engine has proved them absent '
-    'at Stripe, and has them looked up.';
 -- frozen: procedures/operate/cancel.sql 82fd37a5c693
 create or replace function payout_api.cancel(
     p_reason text,
@@ -13076,7 +13052,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
     'transfer. A preview changes nothing, and says if another person has to approve.';
--- frozen: procedures/operate/do_proposed.sql 47328e7ea680
+-- frozen: procedures/operate/do_proposed.sql b53849b4fed1
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -13116,8 +13092,6 @@ begin
             perform payout.adopt(p_proposal.reason, (v_details ->> 'without_reconcile')::boolean);
         when 'release_hold' then
             perform payout.end_holds(v_hold_ids, session_user, p_proposal.reason);
-        when 'approve_absence' then
-            return query select * from payout.approve_absence(v_ids, p_proposal.reason);
         when 'write_off' then
             return query select * from payout.close_reversed(
                 'write_off', v_details ->> 'payee_id', v_details ->> 'currency',
@@ -13499,7 +13473,7 @@ comment on function payout_api.explain(bigint, text, text) is
 revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 8dcb1dd03e19
+-- frozen: procedures/operate/hold.sql 5050bcfe0a22
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -13528,17 +13502,18 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := case p_scope
-        when 'engine' then true
+    v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        when 'settlement' then exists (
-            select from payout.settlements as s where s.settlement_id = p_subject)
-        when 'transfer' then exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = substring(p_subject, '^[1-9][0-9]{0,17}$')::bigint)
+        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
     end;
+    -- Apart: a hold on the engine waits for no lock on the table of transfers.
+    if p_scope = 'transfer' then
+        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = p_subject::bigint);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
@@ -13920,7 +13895,7 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
--- frozen: procedures/operate/previewed_acts.sql 85a8788170c4
+-- frozen: procedures/operate/previewed_acts.sql 0f7309da07dc
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_takes_two boolean
 )
@@ -13957,9 +13932,7 @@ as $$
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join payout.engine_settings as e
     cross join uncompared as c
-    -- To approve an absence is to retry one that was proved absent.
-    cross join lateral payout.judge_act(
-        case p_verb when 'approve_absence' then 'retry' else p_verb end, s, t, e) as j
+    cross join lateral payout.judge_act(p_verb, s, t, e) as j
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
 $$;
@@ -14022,7 +13995,7 @@ $$;
 comment on function payout.propose(text, text, bigint[], jsonb, text) is
     'One row for each transfer, with result proposed and the call that approves, which a notice '
     'shows as well.';
--- frozen: procedures/operate/record_acts.sql 915659364d1d
+-- frozen: procedures/operate/record_acts.sql 60afec95df05
 create or replace function payout.record_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_reason text, p_details jsonb
 )
@@ -14055,13 +14028,20 @@ begin
             where s.payout_transfer_id = any (p_payout_transfer_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    if p_verb = 'retry' then
+    if p_verb in ('retry', 'approve_absence') then
         perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
         -- A look decides about these: at once.
         update payout.transfer_states as s
         set next_lookup_at = payout.clock()
         where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
     end if;
+    -- The alarm asked for this decision.
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    where p_verb = 'approve_absence'
+        and d.payout_transfer_id = any (v_ids)
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
     return v_ids;
 end
 $$;

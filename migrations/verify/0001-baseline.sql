@@ -336,7 +336,6 @@ select 'payout_api.add_not_ours_rule(text, timestamptz, text, text, boolean)'::r
 select 'payout.adopt(text, boolean, boolean)'::regprocedure;
 select 'payout_api.adopt_database(text, boolean)'::regprocedure;
 select 'payout_api.approve(bigint, text)'::regprocedure;
-select 'payout.approve_absence(bigint[], text)'::regprocedure;
 select 'payout_api.cancel(text, bigint, text, text, text, text, boolean)'::regprocedure;
 select 'payout_api.change_setting(text, text, text)'::regprocedure;
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
