@@ -1599,7 +1599,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
--- frozen: sql/tables/operations.sql c7ade0dc69f4
+-- frozen: sql/tables/operations.sql 24078002ac6c
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1705,7 +1705,6 @@ create table payout.discrepancies (
     resolved_at timestamptz,
     resolved_by text,
     resolution text,
-    is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
     resolved_by_rule_id bigint,
@@ -1718,21 +1717,21 @@ create table payout.discrepancies (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
-        check (not is_compared or stripe_transfer_id is not null),
+        check (found_by_read_id is null or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+        resolved_by_read_id is null
+        or (found_by_read_id is not null and resolved_at is not null)),
     constraint rules_resolve_what_reads_compare check (
-        resolved_by_rule_id is null
-        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
+        resolved_by_rule_id is null or (
+            found_by_read_id is not null and resolved_at is not null
+            and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
     'step. Never deleted.';
-comment on column payout.discrepancies.is_compared is
-    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
-    'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read of Stripe''s lists that found it first: a later one may find it again, or no longer; '
+    'null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
@@ -1745,15 +1744,15 @@ create index discrepancies_open_stripe_transfer_id_idx
     on payout.discrepancies (stripe_transfer_id) where resolved_at is null;
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is null;
+    where found_by_read_id is not null and resolved_at is null;
 create index discrepancies_resolved_by_rule_id_idx
     on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null
-        and resolved_by_rule_id is null;
+    where found_by_read_id is not null and resolved_at is not null
+        and resolved_by_read_id is null and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();
@@ -7582,7 +7581,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 2ab4c6ccd19d
+-- frozen: procedures/reconcile/finish_reversals.sql 7b7218589d5f
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7621,7 +7620,7 @@ begin
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
             jsonb_build_object('problem', v_problem, 'reversals', v_reversals), null
-        )::payout.discrepancy], null);
+        )::payout.discrepancy], p_read.read_id);
     end if;
 
     v_booked_minor := (
@@ -8073,7 +8072,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql 6456fbac309b
+-- frozen: procedures/reconcile/record_discrepancies.sql f28051275743
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -8090,7 +8089,7 @@ declare
                 select from payout.discrepancies as d
                 where d.kind = n.kind
                     and d.stripe_transfer_id = n.stripe_transfer_id
-                    and d.is_compared
+                    and d.found_by_read_id is not null
                     and d.resolved_at is not null
                     and d.resolved_by_read_id is null
                     and d.resolved_by_rule_id is null
@@ -8102,10 +8101,10 @@ begin
     for v_new in
         with recorded as (
             insert into payout.discrepancies (
-                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice,
                 found_by_read_id)
             select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-                k.advice, true, p_read_id
+                k.advice, p_read_id
             from unnest(v_open) as n
             join payout.discrepancy_kinds as k on k.kind = n.kind
             -- The key alone would wait for the transaction of an operator.
@@ -8113,11 +8112,12 @@ begin
                 select from payout.discrepancies as d
                 where d.kind = n.kind
                     and d.stripe_transfer_id = n.stripe_transfer_id
-                    and d.is_compared
+                    and d.found_by_read_id is not null
                     and d.resolved_at is null
             )
             order by n.stripe_transfer_id, n.kind
-            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            on conflict (kind, stripe_transfer_id)
+                where found_by_read_id is not null and resolved_at is null
             do nothing
             returning kind, stripe_transfer_id, discrepancy_id
         )
@@ -8280,7 +8280,7 @@ revoke execute on function payout_api.report_page(
 grant execute on function payout_api.report_page(
     bigint, text, jsonb, jsonb, boolean, boolean
 ) to payout_worker;
--- frozen: procedures/reconcile/resolve_by_rules.sql d10789fcff39
+-- frozen: procedures/reconcile/resolve_by_rules.sql 82a66af4ab0d
 create or replace function payout.resolve_by_rules()
 returns bigint
 language plpgsql
@@ -8294,7 +8294,7 @@ begin
         select d.discrepancy_id, payout.not_ours_rule(d.kind, d.theirs) as rule_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
         order by d.discrepancy_id
         for update skip locked
@@ -8312,7 +8312,7 @@ end
 $$;
 comment on function payout.resolve_by_rules() is
     'Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.';
--- frozen: procedures/reconcile/resolve_compared.sql b1a9f65fd9c3
+-- frozen: procedures/reconcile/resolve_compared.sql 788499b1409c
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
 language plpgsql
@@ -8327,11 +8327,11 @@ begin
         select d.discrepancy_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
             and d.kind in (
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
+            and d.found_by_read_id <> p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p
@@ -12723,7 +12723,7 @@ comment on function payout_api.explain(bigint, text, text) is
 revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 8dcb1dd03e19
+-- frozen: procedures/operate/hold.sql 5050bcfe0a22
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -12752,17 +12752,18 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := case p_scope
-        when 'engine' then true
+    v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        when 'settlement' then exists (
-            select from payout.settlements as s where s.settlement_id = p_subject)
-        when 'transfer' then exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = substring(p_subject, '^[1-9][0-9]{0,17}$')::bigint)
+        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
     end;
+    -- Apart: a hold on the engine waits for no lock on the table of transfers.
+    if p_scope = 'transfer' then
+        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = p_subject::bigint);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
