@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from payout_engine.database import Database
-from payout_engine.errors import BadArgument
+from payout_engine.errors import PayoutError
 from payout_engine.rows import Order, Outcome, Report
 from payout_engine.stripe_payout_adapter import Page, StripePayoutAdapter
 
@@ -258,8 +258,8 @@ class FakeListings(StripePayoutAdapter):
         return page
 
 
-def bad_argument(message: str) -> BadArgument:
+def bad_argument(message: str) -> PayoutError:
     """Return the exception for an argument that the database refuses."""
-    error = BadArgument(psycopg.Error())
+    error = PayoutError(psycopg.Error())
     error.args = (message,)
     return error

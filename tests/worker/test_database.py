@@ -181,9 +181,9 @@ def test_a_call_without_time_to_retry_is_made_once(probes: str) -> None:
 @pytest.mark.parametrize(
     ("sqlstate", "kind"),
     [
-        ("SP101", errors.InvariantTouched),
-        ("SP201", errors.WrongState),
-        ("SP312", errors.BadArgument),
+        ("SP101", errors.PayoutError),
+        ("SP201", errors.PayoutError),
+        ("SP312", errors.PayoutError),
         ("23505", psycopg.errors.UniqueViolation),
     ],
 )

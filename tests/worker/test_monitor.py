@@ -249,5 +249,5 @@ def test_counting_costs_a_transfer_next_to_nothing() -> None:
         with metrics.UNDER_WAY.track_inprogress():
             pass
         metrics.note_answer(outcome, seconds=0.1)  # type: ignore[arg-type]
-        metrics.note_report(outcome, report, now=2.0)  # type: ignore[arg-type]
+        metrics.note_report(report, due_at=0.0, now=2.0)  # type: ignore[arg-type]
     assert (time.process_time() - began_at) / 1000 < 0.0005

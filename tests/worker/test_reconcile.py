@@ -11,7 +11,7 @@ import pytest
 
 from payout_engine import reconcile
 from payout_engine.database import worker_name
-from payout_engine.errors import BadArgument
+from payout_engine.errors import PayoutError
 from payout_engine.reconcile import Reconciler
 from payout_engine.rows import Read, ReadReport
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
@@ -150,7 +150,7 @@ def test_a_page_that_is_refused_is_raised() -> None:
     database = RecordingDatabase(
         claim_reads=[[reading(3)]], report_page=[bad_argument("no such read")]
     )
-    with pytest.raises(BadArgument, match="no such read"):
+    with pytest.raises(PayoutError, match="no such read"):
         asyncio.run(make(database, FakeListings(FIRST)).read("comparison"))
 
 

@@ -20,7 +20,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Final, NoReturn
 
-import aiohttp
 import psycopg
 
 from payout_engine import RELEASE, logs, processes
@@ -34,18 +33,12 @@ from payout_engine.migrate import bring_to_date
 from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
 from payout_engine.progress import ExportProgress, Progress
 from payout_engine.reading import Reader
-from payout_engine.reconcile import NewestUnread
+from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
-from payout_engine.settings import (
-    DATABASE,
-    ENVIRONMENT,
-    Settings,
-    database_url,
-    http_address,
-)
+from payout_engine.settings import DATABASE, ENVIRONMENT, Settings, database_url, http_address
 from payout_engine.sql_files import sql_root
-from payout_engine.stripe_payout_adapter import AccountUnknown, Refused, Unreadable
+from payout_engine.stripe_payout_adapter import AccountUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +51,7 @@ EXPECTED: Final = (
     PayoutError,
     AccountUnknown,
     NewestUnread,
-    Refused,
-    Unreadable,
-    aiohttp.ClientError,
-    TimeoutError,
+    *READ_FAILURES,
     psycopg.Error,
 )
 

@@ -1,6 +1,6 @@
-"""The errors of the database as exceptions: SQLSTATE class SP, by its third character.
+"""The errors of the database as exceptions: SQLSTATE class SP, and which others may pass.
 
-That character tells the caller how to react; `sql/error_codes.sql` lists all codes.
+The third character tells the caller how to react; `sql/error_codes.sql` lists all codes.
 """
 
 from __future__ import annotations
@@ -33,18 +33,6 @@ class PayoutError(Exception):
         self.sqlstate = error.sqlstate
 
 
-class InvariantTouched(PayoutError):
-    """SP1: an invariant or a frozen row was touched: stop, and notify operators."""
-
-
-class WrongState(PayoutError):
-    """SP2: the row is in another state than the caller thinks: finish quietly."""
-
-
-class BadArgument(PayoutError):
-    """SP3: a bad argument: the caller's bug."""
-
-
 class NotNow(PayoutError):
     """SP4: not now: come back later."""
 
@@ -57,12 +45,6 @@ class OtherRelease(NotNow):
     """SP406: the schema went on to a later release than this worker's: the worker ends."""
 
 
-BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
-    "1": InvariantTouched,
-    "2": WrongState,
-    "3": BadArgument,
-    "4": NotNow,
-}
 BY_CODE: dict[str, type[PayoutError]] = {"SP405": NotCompared, "SP406": OtherRelease}
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
 READ_ONLY = "25006"
@@ -75,10 +57,11 @@ DATA_REFUSED = ("21", "22", "23", "SP3")
 
 def of(error: psycopg.Error) -> Exception:
     """Return the exception of this project for SQLSTATE class SP, else `error` itself."""
-    state = error.sqlstate or ""
-    kind = BY_THIRD_CHARACTER.get(state[2:3]) if state.startswith("SP") else None
-    kind = BY_CODE.get(state, kind)
-    return kind(error) if kind else error
+    state = _state(error)
+    if not state.startswith("SP"):
+        return error
+    kind = NotNow if state.startswith("SP4") else PayoutError
+    return BY_CODE.get(state, kind)(error)
 
 
 def is_transient(error: Exception) -> bool:

@@ -104,7 +104,6 @@ for _result in ("delivered", "failed"):
     DELIVERIES.labels(_result)
 INFO.labels(RELEASE).set(1)
 
-_due_at: dict[tuple[int, int], float] = {}
 _problems: dict[str, str] = {}
 READY.set_function(lambda: not _problems)
 
@@ -126,7 +125,6 @@ def note_send(order: Order, *, due_at: float, now: float) -> None:
     """Note that a request is about to be sent."""
     if order["attempt"] == 1:
         TO_STRIPE_SECONDS.observe(max(0.0, now - due_at))
-    _due_at[order["payout_transfer_id"], order["attempt"]] = due_at
 
 
 def note_answer(outcome: Outcome, *, seconds: float) -> None:
@@ -135,10 +133,9 @@ def note_answer(outcome: Outcome, *, seconds: float) -> None:
     SEND_SECONDS.observe(seconds)
 
 
-def note_report(outcome: Outcome, report: Report, *, now: float) -> None:
-    """Note the verdict of the database on an outcome."""
+def note_report(report: Report, *, due_at: float | None, now: float) -> None:
+    """Note the verdict of the database on an outcome, of a transfer that was due at a time."""
     REPORTS.labels(report["verdict"], report["state"] or "none").inc()
-    due_at = _due_at.pop((outcome["payout_transfer_id"], outcome["attempt"]), None)
     if due_at is not None and (report["verdict"], report["state"]) == ("ok", "paid"):
         TO_PAID_SECONDS.observe(max(0.0, now - due_at))
 

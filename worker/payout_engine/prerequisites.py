@@ -5,11 +5,10 @@ Each refusal is one sentence that says what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import namedtuple_row
 
 from payout_engine import RELEASE
 from payout_engine.database import A_POOLER, PROOF
@@ -73,34 +72,11 @@ where r.rolname = current_user
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    major: int
-    encoding: str
-    is_standby: bool
-    is_read_only: bool
-    is_direct: bool
-    database: str
-    login: str
-    is_superuser: bool
-    may_create_roles: bool
-    owns_database: bool
-    may_list: bool
-    has_list: bool
-    has_sqitch: bool
-    has_schema: bool
-    has_engine: bool
-    is_empty: bool
-    missing_roles: list[str]
-    may_join: bool | None
-    other_owners: str | None
-
-
 def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
     """Raise UserError for the first thing that is wrong."""
-    with connection.cursor(row_factory=class_row(_Found)) as cursor:
-        found = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchone()
-    assert found is not None
+    found: Any
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        [found] = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchall()
     if not found.is_direct:
         raise UserError(A_POOLER)
     for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
@@ -110,7 +86,7 @@ def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
     _refuse_newer(connection)
 
 
-def _of_server(found: _Found) -> str | None:
+def _of_server(found: Any) -> str | None:
     if not OLDEST <= found.major <= NEWEST:
         return (
             f"the server is PostgreSQL {found.major}, and this release works on {OLDEST} to "
@@ -132,7 +108,7 @@ def _of_server(found: _Found) -> str | None:
     return None
 
 
-def _of_schema(found: _Found) -> str | None:
+def _of_schema(found: Any) -> str | None:
     if found.has_schema and not found.has_engine:
         return (
             f"the database {found.database} has a schema payout that is not the engine's: install "
@@ -153,7 +129,7 @@ def _of_schema(found: _Found) -> str | None:
     return None
 
 
-def _of_rights(found: _Found) -> str | None:
+def _of_rights(found: Any) -> str | None:
     if found.is_superuser:
         return None
     if found.missing_roles and not found.may_create_roles:

@@ -10,7 +10,7 @@ import collections
 import logging
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -29,6 +29,17 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 MOST_IN_A_REPORT: Final = 500
 
 
+class Origin(NamedTuple):
+    """The facts of a transfer that its report does not tell."""
+
+    settlement_id: str | None = None
+    due_at: float | None = None
+    """On the clock of `boot_seconds`."""
+
+
+NOWHERE: Final = Origin()
+
+
 class Reporter:
     """Reports outcomes, many in a call; one that is refused, or waits, delays no other."""
 
@@ -41,15 +52,17 @@ class Reporter:
         self._refused: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
         self._repeating: asyncio.Task[None] | None = None
-        self._settlement_ids: dict[tuple[int, int, int], str | None] = {}
-        self.unreported = 0
-        """The number of outcomes that the database does not have yet."""
+        self._origins: dict[tuple[int, int, int], Origin] = {}
 
-    def add(self, outcome: Outcome, *, settlement_id: str | None = None) -> None:
-        """Take an outcome over; the log names its settlement."""
-        self.unreported += 1
-        metrics.UNREPORTED.inc()
-        self._settlement_ids[_attempt(outcome)] = settlement_id
+    @property
+    def unreported(self) -> int:
+        """The number of outcomes that the database does not have yet."""
+        return len(self._origins)
+
+    def add(self, outcome: Outcome, origin: Origin = NOWHERE) -> None:
+        """Take an outcome over."""
+        self._origins[_attempt(outcome)] = origin
+        metrics.UNREPORTED.set(self.unreported)
         self._waiting.append(outcome)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._report_all())
@@ -100,24 +113,29 @@ class Reporter:
                 for outcome in outcomes:
                     await self._report([outcome])
             return
-        self.unreported -= len(outcomes)
-        metrics.UNREPORTED.dec(len(outcomes))
+        origins = self._forget(outcomes)
         try:
-            self._hand_on(outcomes, reports)
+            self._hand_on(outcomes, reports, origins)
         except Exception:  # a broken pipe, say; other outcomes still wait for their report
             logger.exception("a report could not be handed on", extra={"event": "report_failed"})
 
-    def _hand_on(self, outcomes: list[Outcome], reports: list[Report]) -> None:
+    def _forget(self, outcomes: list[Outcome]) -> list[Origin]:
+        origins = [self._origins.pop(_attempt(outcome), NOWHERE) for outcome in outcomes]
+        metrics.UNREPORTED.set(self.unreported)
+        return origins
+
+    def _hand_on(
+        self, outcomes: list[Outcome], reports: list[Report], origins: list[Origin]
+    ) -> None:
         by_attempt = {_attempt(report): report for report in reports}
-        for outcome in outcomes:
+        for outcome, origin in zip(outcomes, origins, strict=True):
             report = by_attempt.get(_attempt(outcome))
-            fields = self._fields(outcome)
-            self._settlement_ids.pop(_attempt(outcome), None)
+            fields = _fields(outcome, origin)
             if report is None:
                 told = "no answer of the database to %s"
                 logger.error(told, describe(outcome), extra={"event": "no_verdict", **fields})
                 continue
-            metrics.note_report(outcome, report, now=boot_seconds())
+            metrics.note_report(report, due_at=origin.due_at, now=boot_seconds())
             if self._on_reported is not None:
                 self._on_reported(outcome, report)
             else:
@@ -126,16 +144,10 @@ class Reporter:
         counts = ", ".join(f"{n} {state}" for state, n in states.items())
         logger.info("reported %s", counts, extra={"event": "reported"})
 
-    def _fields(self, outcome: Outcome) -> dict[str, object]:
-        """Return the fields by which the log names an outcome."""
-        names = ("payout_transfer_id", "generation", "attempt", "stripe_request_id")
-        found: dict[str, object] = {name: outcome.get(name) for name in names}
-        return found | {"settlement_id": self._settlement_ids.get(_attempt(outcome))}
-
     async def _report_refused(self, outcome: Outcome, error: Exception) -> None:
         plain = _plain(outcome)
         told, reason = f"refused: {describe(outcome)}", errors.one_line(error)
-        fields = self._fields(outcome)
+        fields = _fields(outcome, self._origins.get(_attempt(outcome), NOWHERE))
         logger.error("%s: %s", told, reason, extra={"event": "report_refused", **fields})
         if not errors.is_data_refused(error):
             self._refused.append(outcome)
@@ -146,9 +158,7 @@ class Reporter:
         else:  # even the plain form is refused
             told = "given up, to be found when its lease runs out: %s"
             logger.critical(told, describe(outcome), extra={"event": "outcome_given_up", **fields})
-            self._settlement_ids.pop(_attempt(outcome), None)
-            self.unreported -= 1
-            metrics.UNREPORTED.dec()
+            self._forget([outcome])
 
 
 def describe(outcome: Outcome) -> str:
@@ -179,6 +189,13 @@ def log_reported(outcome: Outcome, report: Report, **fields: object) -> None:
     if logger.isEnabledFor(level):
         extra = {"event": "outcome", "verdict": verdict, "state": state, **fields}
         logger.log(level, "%s -> %s, %s", describe(outcome), verdict, state, extra=extra)
+
+
+def _fields(outcome: Outcome, origin: Origin) -> dict[str, object]:
+    """Return the fields by which the log names an outcome."""
+    names = ("payout_transfer_id", "generation", "attempt", "stripe_request_id")
+    found: dict[str, object] = {name: outcome.get(name) for name in names}
+    return found | {"settlement_id": origin.settlement_id}
 
 
 def _attempt(row: Outcome | Report) -> tuple[int, int, int]:
