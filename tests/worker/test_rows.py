@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, NotRequired, get_args, get_origin, get_type_hints
+from typing import Any, Final, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -45,9 +45,16 @@ LAST_SENT: Final = "body"
 COLUMNS: Final = """
 select c.name, format_type(c.type, null)
 from pg_proc as p
-cross join unnest(p.proargnames, p.proallargtypes, p.proargmodes)
-    with ordinality as c (name, type, mode, position)
-where p.pronamespace = 'payout_api'::regnamespace and p.proname = %s and c.mode = 't'
+join pg_type as r on r.oid = p.prorettype
+cross join lateral (
+    select * from unnest(p.proargnames, p.proallargtypes, p.proargmodes)
+        with ordinality as o (name, type, mode, position)
+    where o.mode = 't'
+    union all
+    select a.attname, a.atttypid, 't', a.attnum from pg_attribute as a
+    where a.attrelid = r.typrelid and r.typrelid <> 0 and a.attnum > 0
+) as c
+where p.pronamespace = 'payout_api'::regnamespace and p.proname = %s
 order by c.position
 """
 ATTRIBUTES: Final = """
@@ -67,7 +74,7 @@ def fields(row: type) -> list[tuple[str, Any]]:
 def bare(hint: Any) -> Any:
     if get_origin(hint) is NotRequired:
         hint = get_args(hint)[0]
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (Union, UnionType):
         [hint] = [part for part in get_args(hint) if part is not NoneType]
     return hint
 
