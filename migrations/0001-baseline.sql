@@ -3733,7 +3733,7 @@ end
 $$;
 comment on function payout.most_per_second(text) is
     'The requests a second that all workers together may make; null: any number.';
--- frozen: procedures/transfers/newest_facts.sql 33d4cd632896
+-- frozen: procedures/transfers/newest_facts.sql a105aba616ed
 create or replace function payout.newest_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
@@ -3788,8 +3788,7 @@ as $$
     ), seen as (
         select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
             bool_or(o.has_unknown_send) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > m.observation_id) as is_stopped
+            bool_or(o.verdict = 'alarm' and o.observation_id > m.observation_id) as is_stopped
         from payout.transfer_observations as o
         join keys as k on k.payout_transfer_id = o.payout_transfer_id
         left join moves as m on m.payout_transfer_id = o.payout_transfer_id
@@ -6130,7 +6129,7 @@ $$;
 comment on function payout.settlement_problem(payout.settlements) is
     'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
     'cannot be paid out; SP402 if there is none by now.';
--- frozen: procedures/report/absence_counts_from.sql 0120681380ac
+-- frozen: procedures/report/absence_counts_from.sql 813150b8e4f7
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
@@ -6161,7 +6160,6 @@ as $$
             select from payout.transfer_observations as o
             join payout.stripe_error_rules as r on r.error_code = o.error_code
             where o.payout_transfer_id = p_payout_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
                 and r.reason = 'stripe_may_execute_later'
         )
 $$;
@@ -6348,7 +6346,7 @@ $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when nothing was sent, or an accepted answer that names the key says that the send '
     'had no effect, nor will have.';
--- frozen: procedures/report/is_only_send.sql 74acb60fcafc
+-- frozen: procedures/report/is_only_send.sql c90d0fa37b59
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
 language sql
@@ -6360,7 +6358,6 @@ as $$
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
-            and o.reason is distinct from 'report_of_another_claim'
             and o.signal in ('response', 'unreadable', 'no_response', 'lease_expired')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409
@@ -6773,7 +6770,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql a409c32cd379
+-- frozen: procedures/report/judge_success.sql 7731eb57e50e
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6821,7 +6818,6 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
-            and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
         v_judgement.verdict := 'already';
@@ -6884,7 +6880,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- frozen: procedures/report/never_left.sql b4d196e2d686
+-- frozen: procedures/report/never_left.sql ba1a8dfaa91c
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -6909,13 +6905,12 @@ as $$
             and o.signal in (
                 'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired')
             and o.verdict <> 'already'
-            and o.reason is distinct from 'report_of_another_claim'
     ) as o
     where a.payout_transfer_id = p_payout_transfer_id
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
+-- frozen: procedures/report/other_attempts_drain_at.sql f4c1b6f1e619
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
 language sql
@@ -6933,7 +6928,6 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
-                and o.reason is distinct from 'report_of_another_claim'
                 and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')
         )
 $$;
@@ -7041,7 +7035,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 00ccd1fe384a
+-- frozen: procedures/report/record_outcomes.sql e3bda48333a0
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -7069,7 +7063,7 @@ begin
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
             j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
             coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
-        from judged as j
+        from judged as j where j.reason is distinct from 'report_of_another_claim'
     ), moved as (
         update payout.transfer_states as s
         set state = j.to_state,
@@ -9095,7 +9089,7 @@ end
 $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 925a116a06dc
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql b7699d297d01
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
 language sql
@@ -9115,7 +9109,6 @@ as $$
             select from payout.transfer_observations as o
             where o.payout_transfer_id = t.payout_transfer_id
                 and o.stripe_transfer_id = l.stripe_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
         )
 $$;
 comment on function payout.unjudged_listed_transfers() is
@@ -13204,17 +13197,16 @@ comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
     'repaid: open_minor is owed to the payee again, with the calls that end it.';
 grant select on payout_api.reversed_money to payout_operator, payout_auditor;
--- frozen: sql/views/seen_at_stripe.sql b2bbb77ea8b4
+-- frozen: sql/views/seen_at_stripe.sql afe304092866
 create or replace view payout_api.seen_at_stripe as
 select o.payout_transfer_id, o.observation_id
 from payout.transfer_observations as o
-where o.reason is distinct from 'report_of_another_claim'
-    and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
-        and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
+where (o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
+    and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid'));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
 grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql edbd590de1cd
+-- frozen: sql/views/explained.sql 723114a0df2d
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -13283,7 +13275,6 @@ left join lateral (
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
         and m.signal = 'response'
-        and m.reason is distinct from 'report_of_another_claim'
         and m.facts ? 'error_message'
     order by m.observation_id desc
     limit 1
@@ -13294,7 +13285,6 @@ left join lateral (
     where o.payout_transfer_id = s.payout_transfer_id
         and s.state in ('parked', 'failed')
         and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
     order by o.observation_id desc
     limit 1
 ) as a on true

@@ -22,7 +22,6 @@ as $$
             select from payout.transfer_observations as o
             where o.payout_transfer_id = t.payout_transfer_id
                 and o.stripe_transfer_id = l.stripe_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
         )
 $$;
 comment on function payout.unjudged_listed_transfers() is

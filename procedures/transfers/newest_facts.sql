@@ -58,8 +58,7 @@ as $$
     ), seen as (
         select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
             bool_or(o.has_unknown_send) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > m.observation_id) as is_stopped
+            bool_or(o.verdict = 'alarm' and o.observation_id > m.observation_id) as is_stopped
         from payout.transfer_observations as o
         join keys as k on k.payout_transfer_id = o.payout_transfer_id
         left join moves as m on m.payout_transfer_id = o.payout_transfer_id

@@ -70,7 +70,6 @@ left join lateral (
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
         and m.signal = 'response'
-        and m.reason is distinct from 'report_of_another_claim'
         and m.facts ? 'error_message'
     order by m.observation_id desc
     limit 1
@@ -81,7 +80,6 @@ left join lateral (
     where o.payout_transfer_id = s.payout_transfer_id
         and s.state in ('parked', 'failed')
         and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
     order by o.observation_id desc
     limit 1
 ) as a on true
