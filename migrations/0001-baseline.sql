@@ -3413,7 +3413,7 @@ $$;
 comment on function payout.end_holds(bigint[], text, text) is
     'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
     'operator_actions.';
--- frozen: procedures/transfers/fold_facts.sql d312f1345e4a
+-- frozen: procedures/transfers/fold_facts.sql 25e8565e55ea
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
@@ -3439,8 +3439,7 @@ as $$
             max(o.generation) filter (where o.observation_id = o.opened_by) as generation,
             count(*) filter (where o.is_counted_try and o.observation_id > o.opened_by) as tries,
             bool_or(o.has_unknown_send and o.observation_id > o.opened_by) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > o.moved_by) as is_stopped
+            bool_or(o.verdict = 'alarm' and o.observation_id > o.moved_by) as is_stopped
         from observed as o
         group by o.payout_transfer_id
     ), claims as (
@@ -5848,7 +5847,7 @@ $$;
 comment on function payout.settlement_problem(payout.settlements) is
     'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
     'cannot be paid out; SP402 if there is none by now.';
--- frozen: procedures/report/absence_counts_from.sql 0120681380ac
+-- frozen: procedures/report/absence_counts_from.sql 813150b8e4f7
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
@@ -5879,7 +5878,6 @@ as $$
             select from payout.transfer_observations as o
             join payout.stripe_error_rules as r on r.error_code = o.error_code
             where o.payout_transfer_id = p_payout_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
                 and r.reason = 'stripe_may_execute_later'
         )
 $$;
@@ -6065,7 +6063,7 @@ $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when nothing was sent, or an accepted answer that names the key says that the send '
     'had no effect, nor will have.';
--- frozen: procedures/report/is_only_send.sql 74acb60fcafc
+-- frozen: procedures/report/is_only_send.sql c90d0fa37b59
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
 language sql
@@ -6077,7 +6075,6 @@ as $$
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
-            and o.reason is distinct from 'report_of_another_claim'
             and o.signal in ('response', 'unreadable', 'no_response', 'lease_expired')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409
@@ -6493,7 +6490,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql a409c32cd379
+-- frozen: procedures/report/judge_success.sql 7731eb57e50e
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6541,7 +6538,6 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
-            and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
         v_judgement.verdict := 'already';
@@ -6604,7 +6600,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- frozen: procedures/report/never_left.sql b4d196e2d686
+-- frozen: procedures/report/never_left.sql ba1a8dfaa91c
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -6629,13 +6625,12 @@ as $$
             and o.signal in (
                 'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired')
             and o.verdict <> 'already'
-            and o.reason is distinct from 'report_of_another_claim'
     ) as o
     where a.payout_transfer_id = p_payout_transfer_id
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
+-- frozen: procedures/report/other_attempts_drain_at.sql f4c1b6f1e619
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
 language sql
@@ -6653,7 +6648,6 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
-                and o.reason is distinct from 'report_of_another_claim'
                 and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')
         )
 $$;
@@ -6761,7 +6755,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql 6ec799fd2f14
+-- frozen: procedures/report/record_outcomes.sql 018a4161f76f
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -6789,7 +6783,7 @@ begin
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
             j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
             coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
-        from judged as j
+        from judged as j where j.reason is distinct from 'report_of_another_claim'
     ), moved as (
         update payout.transfer_states as s
         set state = j.to_state,
@@ -12515,16 +12509,15 @@ where r.reversed_minor > r.closed_minor;
 comment on view payout_api.reversed_money is
     'One row for each paid transfer of which Stripe took more back than has been written off or '
     'repaid: open_minor is owed to the payee again, with the calls that end it.';
--- frozen: sql/views/seen_at_stripe.sql de782f42b1e5
+-- frozen: sql/views/seen_at_stripe.sql e07dff99a1c6
 create or replace view payout_api.seen_at_stripe as
 select o.payout_transfer_id, o.observation_id
 from payout.transfer_observations as o
-where o.reason is distinct from 'report_of_another_claim'
-    and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
-        and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
+where (o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
+    and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid'));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
--- frozen: sql/views/explained.sql 8432a0ed50f9
+-- frozen: sql/views/explained.sql c74811cb8ee2
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -12581,11 +12574,9 @@ left join lateral (
         (array_agg(m.error_rule_id order by m.observation_id desc) filter (
             where m.moved_to is not null and m.error_rule_id is not null))[1] as error_rule_id,
         (array_agg(m.facts ->> 'error_message' order by m.observation_id desc) filter (
-            where m.signal = 'response' and m.facts ? 'error_message'
-                and m.reason is distinct from 'report_of_another_claim'))[1] as sentence,
+            where m.signal = 'response' and m.facts ? 'error_message'))[1] as sentence,
         (array_agg(m.reason order by m.observation_id desc) filter (
-            where m.verdict = 'alarm' and m.reason <> 'report_of_another_claim'
-                and s.state in ('parked', 'failed')))[1] as alarm
+            where m.verdict = 'alarm' and s.state in ('parked', 'failed')))[1] as alarm
     from payout.transfer_observations as m
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')

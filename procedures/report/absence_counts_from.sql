@@ -36,7 +36,6 @@ as $$
             select from payout.transfer_observations as o
             join payout.stripe_error_rules as r on r.error_code = o.error_code
             where o.payout_transfer_id = p_payout_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
                 and r.reason = 'stripe_may_execute_later'
         )
 $$;

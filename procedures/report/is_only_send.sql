@@ -15,7 +15,6 @@ as $$
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
-            and o.reason is distinct from 'report_of_another_claim'
             and o.signal in ('response', 'unreadable', 'no_response', 'lease_expired')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409

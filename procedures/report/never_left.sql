@@ -28,7 +28,6 @@ as $$
             and o.signal in (
                 'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired')
             and o.verdict <> 'already'
-            and o.reason is distinct from 'report_of_another_claim'
     ) as o
     where a.payout_transfer_id = p_payout_transfer_id
 $$;

@@ -20,7 +20,6 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
-                and o.reason is distinct from 'report_of_another_claim'
                 and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')
         )
 $$;

@@ -1,4 +1,7 @@
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
+--
+-- A report of another claim tells nothing of the transfer: it is no observation of it, and kept in
+-- the discrepancy of its alarm alone.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
@@ -27,7 +30,7 @@ begin
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
             j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
             coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
-        from judged as j
+        from judged as j where j.reason is distinct from 'report_of_another_claim'
     ), moved as (
         update payout.transfer_states as s
         set state = j.to_state,

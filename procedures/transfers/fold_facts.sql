@@ -30,8 +30,7 @@ as $$
             max(o.generation) filter (where o.observation_id = o.opened_by) as generation,
             count(*) filter (where o.is_counted_try and o.observation_id > o.opened_by) as tries,
             bool_or(o.has_unknown_send and o.observation_id > o.opened_by) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
-                and o.observation_id > o.moved_by) as is_stopped
+            bool_or(o.verdict = 'alarm' and o.observation_id > o.moved_by) as is_stopped
         from observed as o
         group by o.payout_transfer_id
     ), claims as (

@@ -58,11 +58,9 @@ left join lateral (
         (array_agg(m.error_rule_id order by m.observation_id desc) filter (
             where m.moved_to is not null and m.error_rule_id is not null))[1] as error_rule_id,
         (array_agg(m.facts ->> 'error_message' order by m.observation_id desc) filter (
-            where m.signal = 'response' and m.facts ? 'error_message'
-                and m.reason is distinct from 'report_of_another_claim'))[1] as sentence,
+            where m.signal = 'response' and m.facts ? 'error_message'))[1] as sentence,
         (array_agg(m.reason order by m.observation_id desc) filter (
-            where m.verdict = 'alarm' and m.reason <> 'report_of_another_claim'
-                and s.state in ('parked', 'failed')))[1] as alarm
+            where m.verdict = 'alarm' and s.state in ('parked', 'failed')))[1] as alarm
     from payout.transfer_observations as m
     where m.payout_transfer_id = s.payout_transfer_id
         and s.state in ('retry_wait', 'unknown', 'parked', 'failed')

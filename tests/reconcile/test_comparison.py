@@ -684,9 +684,9 @@ def test_a_claim_sends_no_transfer_that_is_listed_and_sends_the_others(
 
 @mutant(
     "a forged report that hides a listed transfer",
-    "judge_success",
-    "            and o.reason <> 'report_of_another_claim'\n",
-    "",
+    "record_outcomes",
+    "from judged as j where j.reason is distinct from 'report_of_another_claim'",
+    "from judged as j",
 )
 def test_a_listed_transfer_is_judged_though_a_forged_report_named_it(engine: Engine) -> None:
     """The attack: left alone, it would neither be sent nor paid, and no operator would know."""

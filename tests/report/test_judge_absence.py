@@ -508,9 +508,9 @@ def test_a_report_of_not_sent_after_the_lease_ran_out_does_not_count(engine: Eng
 
 @mutant(
     "a refused report that tells of a transfer never sent",
-    "never_left",
-    "and o.reason is distinct from 'report_of_another_claim'",
-    "",
+    "record_outcomes",
+    "from judged as j where j.reason is distinct from 'report_of_another_claim'",
+    "from judged as j",
 )
 def test_a_refused_report_does_not_hide_that_nothing_left(engine: Engine) -> None:
     park_after(engine, not_sent)

@@ -352,9 +352,9 @@ def test_an_alarm_that_is_told_again_calls_nobody_again(
 
 @mutant(
     "an alarm that a forged report has taken the place of",
-    "judge_success",
-    "and o.reason <> 'report_of_another_claim'",
-    "",
+    "record_outcomes",
+    "from judged as j where j.reason is distinct from 'report_of_another_claim'",
+    "from judged as j",
 )
 def test_a_forged_report_does_not_silence_the_true_alarm(engine: Engine) -> None:
     """The attack: a login that claimed nothing names Stripe's id before the true report does."""

@@ -481,9 +481,9 @@ def test_a_report_without_key_or_token_is_refused(
 
 @mutant(
     "a forged report that closes an open attempt",
-    "other_attempts_drain_at",
-    "and o.reason is distinct from 'report_of_another_claim'\n",
-    "\n",
+    "record_outcomes",
+    "from judged as j where j.reason is distinct from 'report_of_another_claim'",
+    "from judged as j",
 )
 def test_a_forged_report_closes_no_attempt_that_is_open(engine: Engine) -> None:
     engine.settle()

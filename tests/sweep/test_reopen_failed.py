@@ -55,11 +55,9 @@ def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_ove
 
 @mutant(
     "no new key for what another transfer was reported as",
-    sql=(
-        "create or replace view payout_api.seen_at_stripe as "
-        "select payout_transfer_id, observation_id from payout.transfer_observations "
-        "where stripe_transfer_id is not null"
-    ),
+    "record_outcomes",
+    "from judged as j where j.reason is distinct from 'report_of_another_claim'",
+    "from judged as j",
 )
 def test_a_report_of_another_claim_keeps_nobody_from_a_new_key(engine: Engine) -> None:
     """A worker that outlived a restore: the number is that of another transfer now."""
