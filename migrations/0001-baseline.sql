@@ -110,7 +110,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 754c94569cf5
+-- frozen: sql/types.sql af6612edb07e
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -277,10 +277,12 @@ create type payout.discrepancy as (
     payout_transfer_id bigint,
     stripe_transfer_id text,
     ours jsonb,
-    theirs jsonb
+    theirs jsonb,
+    not_ours_rule_id bigint
 );
 comment on type payout.discrepancy is
-    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row.';
+    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row; '
+    'one of a transfer that is not ours by a rule never is.';
 -- frozen: procedures/common/tg__refuse_change.sql 69218febe042
 create or replace function payout.tg__refuse_change()
 returns trigger
@@ -2007,7 +2009,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 7641d6fe2b6d
+-- frozen: sql/tables/reads.sql b3ab828ca363
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2091,7 +2093,7 @@ create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
     where kind in ('newest', 'events', 'comparison')
         and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
-    where kind in ('newest', 'events', 'comparison') and finished_at is not null;
+    where finished_at is not null;
 create index stripe_reads_read_id_idx on payout.stripe_reads (read_id) where kind = 'comparison';
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
@@ -2134,7 +2136,6 @@ create table payout.stripe_read_pages (
     page_number integer not null,
     parameters jsonb not null,
     has_more boolean not null,
-    objects_seen integer not null,
     stripe_transfer_ids text[] not null default '{}',
     kept jsonb not null default '[]',
     received_at timestamptz not null,
@@ -2142,7 +2143,7 @@ create table payout.stripe_read_pages (
     constraint stripe_read_pages_read_id_parameters_key unique (read_id, parameters),
     constraint stripe_read_pages_read_id_fkey
         foreign key (read_id) references payout.stripe_reads (read_id),
-    constraint pages_count_from_one check (page_number >= 1 and objects_seen >= 0)
+    constraint pages_count_from_one check (page_number >= 1)
 );
 comment on table payout.stripe_read_pages is
     'A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as '
@@ -2177,7 +2178,6 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_engine text,
-    named_settlement text,
     created_at timestamptz,
     read_id bigint,
     seen_at timestamptz not null,
@@ -2196,7 +2196,6 @@ comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
     'The part of it that was reversed when it was seen first, in minor units.';
-comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
 comment on column payout.listed_transfers.created_at is
     'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
 comment on column payout.listed_transfers.read_id is
@@ -7466,7 +7465,71 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 623f96c3a66c
+-- frozen: procedures/reconcile/begin_due_reads.sql 5a0402a060f5
+create or replace function payout.begin_due_reads(p_kind text, p_worker text, p_limit integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_ids bigint[];
+begin
+    with parked as (
+        update payout.transfer_states as s
+        set next_lookup_at = v_now + interval '10 minutes'
+        where s.payout_transfer_id = any (array(
+            select d.payout_transfer_id
+            from payout.transfer_states as d
+            where p_kind = 'lookup'
+                and d.next_lookup_at <= v_now
+                and payout.progress_problem(d) is null
+            order by d.next_lookup_at
+            limit p_limit
+            for update skip locked))
+        returning s.payout_transfer_id
+    ), reversed as (
+        update payout.reversed_transfers as r
+        set next_lookup_at = v_now + interval '10 minutes'
+        where r.stripe_transfer_id = any (array(
+            select d.stripe_transfer_id
+            from payout.reversed_transfers as d
+            where p_kind = 'reversals'
+                and d.next_lookup_at <= v_now
+                and exists (
+                    select from payout.transfer_states as s
+                    where s.stripe_transfer_id = d.stripe_transfer_id
+                )
+            order by d.next_lookup_at
+            limit p_limit
+            for update skip locked))
+        returning r.stripe_transfer_id
+    ), begun as (
+        insert into payout.stripe_reads (
+            kind, path, queries, next_parameters, payout_transfer_id, stripe_transfer_id, worker,
+            begun_at, adoption_id)
+        select p_kind, q.path, q.queries, q.queries -> 0, q.payout_transfer_id,
+            q.stripe_transfer_id, p_worker, v_now,
+            (select max(a.adoption_id) from payout.adoptions as a)
+        from (
+            select '/v1/transfers', payout.lookup_queries(t), t.payout_transfer_id, null
+            from parked as p
+            join payout.payout_transfers as t on t.payout_transfer_id = p.payout_transfer_id
+            union all
+            select format('/v1/transfers/%s/reversals', r.stripe_transfer_id), '[{}]', null,
+                r.stripe_transfer_id
+            from reversed as r
+        ) as q (path, queries, payout_transfer_id, stripe_transfer_id)
+        returning read_id
+    )
+    select coalesce(array_agg(b.read_id order by b.read_id), '{}') into v_ids from begun as b;
+    return v_ids;
+end
+$$;
+comment on function payout.begin_due_reads(text, text, integer) is
+    'Begins up to p_limit reads of kind lookup or reversals and returns them.';
+-- frozen: procedures/reconcile/begin_list.sql caf882161fa6
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -7486,7 +7549,6 @@ begin
     select * into v_last
     from payout.stripe_reads as r
     where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
         and r.begun_at <= v_now
         and payout.is_of_this_database(r)
@@ -7519,91 +7581,6 @@ end
 $$;
 comment on function payout.begin_list(text, text) is
     'Begins a read, unless one is open.';
--- frozen: procedures/reconcile/begin_lookups.sql 55986ccdeb82
-create or replace function payout.begin_lookups(p_worker text, p_limit integer)
-returns bigint[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_now timestamptz := payout.clock();
-    v_ids bigint[];
-begin
-    with due as (
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.next_lookup_at <= v_now and payout.progress_problem(s) is null
-        order by s.next_lookup_at
-        limit p_limit
-        for update skip locked
-    ), moved as (
-        update payout.transfer_states as s
-        set next_lookup_at = v_now + interval '10 minutes'
-        from due as d
-        where s.payout_transfer_id = d.payout_transfer_id
-        returning s.payout_transfer_id
-    ), begun as (
-        insert into payout.stripe_reads (
-            kind, path, queries, next_parameters, payout_transfer_id, worker, begun_at,
-            adoption_id)
-        select 'lookup', '/v1/transfers', q.queries, q.queries -> 0, t.payout_transfer_id,
-            p_worker, v_now, (select max(a.adoption_id) from payout.adoptions as a)
-        from moved as m
-        join payout.payout_transfers as t on t.payout_transfer_id = m.payout_transfer_id
-        cross join lateral payout.lookup_queries(t) as q (queries)
-        returning read_id
-    )
-    select coalesce(array_agg(b.read_id order by b.read_id), '{}') into v_ids from begun as b;
-    return v_ids;
-end
-$$;
-comment on function payout.begin_lookups(text, integer) is
-    'Begins up to p_limit look-ups and returns their reads.';
--- frozen: procedures/reconcile/begin_reversals.sql 77b21b07d424
-create or replace function payout.begin_reversals(p_worker text, p_limit integer)
-returns bigint[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_now timestamptz := payout.clock();
-    v_ids bigint[];
-begin
-    with due as (
-        select r.stripe_transfer_id
-        from payout.reversed_transfers as r
-        where r.next_lookup_at <= v_now
-            and exists (
-                select from payout.transfer_states as s
-                where s.stripe_transfer_id = r.stripe_transfer_id
-            )
-        order by r.next_lookup_at
-        limit p_limit
-        for update skip locked
-    ), moved as (
-        update payout.reversed_transfers as r
-        set next_lookup_at = v_now + interval '10 minutes'
-        from due as d
-        where r.stripe_transfer_id = d.stripe_transfer_id
-        returning r.stripe_transfer_id
-    ), begun as (
-        insert into payout.stripe_reads (
-            kind, path, queries, next_parameters, stripe_transfer_id, worker, begun_at,
-            adoption_id)
-        select 'reversals', format('/v1/transfers/%s/reversals', m.stripe_transfer_id), '[{}]',
-            '{}', m.stripe_transfer_id, p_worker, v_now,
-            (select max(a.adoption_id) from payout.adoptions as a)
-        from moved as m
-        returning read_id
-    )
-    select coalesce(array_agg(b.read_id order by b.read_id), '{}') into v_ids from begun as b;
-    return v_ids;
-end
-$$;
-comment on function payout.begin_reversals(text, integer) is
-    'Begins up to p_limit reads of reversals and returns them.';
 -- frozen: procedures/reconcile/book_reversals.sql 09a583168e31
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -7650,7 +7627,7 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet, with one outcome for all; returns their number.';
--- frozen: procedures/reconcile/claim_reads.sql 62d612953a0f
+-- frozen: procedures/reconcile/claim_reads.sql c04fdcbb2181
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
@@ -7677,13 +7654,16 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
+    -- Lists first: their last page takes rows of transfers while it holds the read.
+    v_kinds constant text[] := array['newest', 'events', 'comparison', 'lookup', 'reversals'];
+    v_kind text;
     v_ids bigint[] := '{}'::bigint[];
     v_turns record;
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
-        or p_kind not in ('newest', 'lookup', 'reversals', 'events', 'comparison') then
+        or p_kind <> all (v_kinds) then
         raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
             coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
             using
@@ -7692,23 +7672,18 @@ begin
                     'events, comparison or any (null).';
     end if;
 
-    -- Lists first: their last page takes rows of transfers while it holds the read.
-    if coalesce(p_kind, 'newest') = 'newest' and not payout.is_compared(
-        (select e.comparison_counts_for / 2 from payout.engine_settings as e)) then
-        v_ids := v_ids || payout.continue_list('newest', p_worker);
-    end if;
-    if coalesce(p_kind, 'events') = 'events' and cardinality(v_ids) < p_limit then
-        v_ids := v_ids || payout.continue_list('events', p_worker);
-    end if;
-    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
-        v_ids := v_ids || payout.continue_list('comparison', p_worker);
-    end if;
-    if coalesce(p_kind, 'lookup') = 'lookup' and not payout.clock_differs(p_stripe_now) then
-        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
-    end if;
-    if coalesce(p_kind, 'reversals') = 'reversals' then
-        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
-    end if;
+    foreach v_kind in array v_kinds loop
+        continue when p_kind <> v_kind
+            or cardinality(v_ids) >= p_limit
+            or (v_kind = 'newest' and payout.is_compared(
+                (select e.comparison_counts_for / 2 from payout.engine_settings as e)))
+            or (v_kind = 'lookup' and payout.clock_differs(p_stripe_now));
+        v_ids := v_ids || case
+            when v_kind in ('lookup', 'reversals')
+                then payout.begin_due_reads(v_kind, p_worker, p_limit - cardinality(v_ids))
+            else array[payout.continue_list(v_kind, p_worker)]
+        end;
+    end loop;
 
     v_turns := payout.take_turns('reads', cardinality(v_ids), payout.clock());
     return query
@@ -7739,9 +7714,9 @@ revoke execute on function payout_api.claim_reads(
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
--- frozen: procedures/reconcile/compare_listed_transfers.sql 88c425daade2
+-- frozen: procedures/reconcile/compare_listed_transfers.sql eb068629d584
 create or replace function payout.compare_listed_transfers(
-    p_seen payout.stripe_transfer[], p_metadata jsonb
+    p_listed payout.stripe_transfer[], p_objects jsonb
 )
 returns payout.discrepancy[]
 language plpgsql
@@ -7750,17 +7725,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
+        -- Computed for the first discrepancy, if there is any.
+        with metadata as materialized (
+            select o ->> 'id' as id, o -> 'metadata' as metadata
+            from jsonb_array_elements(p_objects) as o
+            where jsonb_typeof(o -> 'metadata') = 'object'
+        )
         select row(
             k.kind, t.payout_transfer_id, l.stripe_transfer_id,
             case when t.payout_transfer_id is not null then
                 payout.transfer_facts(t, e.is_livemode) else '{}' end,
-            jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
-                || jsonb_build_object('metadata_keys', (
-                    select jsonb_agg(m.key order by m.key)
-                    from jsonb_each(p_metadata -> l.stripe_transfer_id) as m
-                    where k.kind <> 'differs_at_stripe')))
+            d.theirs, payout.not_ours_rule(k.kind, d.theirs)
         )::payout.discrepancy
-        from unnest(p_seen) as l
+        from unnest(p_listed) as l
         cross join payout.engine_settings as e
         left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
         left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
@@ -7783,13 +7760,22 @@ begin
                 end
             else 'unknown_transfer_at_stripe'
         end) as k (kind)
+        cross join lateral (
+            select jsonb_strip_nulls(
+                to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
+                || jsonb_build_object('metadata_keys', (
+                    select jsonb_agg(distinct n.key order by n.key)
+                    from metadata as m
+                    cross join jsonb_object_keys(m.metadata) as n (key)
+                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe')))
+        ) as d (theirs)
         where k.kind is not null);
 end
 $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[], jsonb) is
-    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. '
-    'Their metadata are given by id, as objects.';
--- frozen: procedures/reconcile/continue_list.sql de9e6704a893
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here; '
+    'p_objects are the objects of the page, for their metadata.';
+-- frozen: procedures/reconcile/continue_list.sql f0bbe131f2c5
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
 language plpgsql
@@ -7797,73 +7783,32 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_read_id bigint;
+    v_read payout.stripe_reads;
+    v_newest_counts_for interval := (
+        select e.comparison_counts_for / 2 from payout.engine_settings as e);
 begin
     -- Another worker may finish it, or begin it first: hence a loop.
     loop
-        update payout.stripe_reads as r
-        set abandoned_at = payout.clock()
-        from payout.engine_settings as e
-        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is null and r.abandoned_at is null
-            and not case p_kind
-                when 'newest' then payout.is_current(r, e.comparison_counts_for / 2)
-                else payout.is_of_this_database(r)
-            end;
-        select r.read_id into v_read_id
+        select * into v_read
         from payout.stripe_reads as r
         where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is null and r.abandoned_at is null
         for update;
-        exit when found;
+        exit when case p_kind
+            when 'newest' then payout.is_current(v_read, v_newest_counts_for)
+            else payout.is_of_this_database(v_read)
+        end;
+        update payout.stripe_reads as r
+        set abandoned_at = payout.clock()
+        where r.read_id = v_read.read_id;
         perform payout.begin_list(p_kind, p_worker);
     end loop;
-    return v_read_id;
+    return v_read.read_id;
 end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind; abandons one that no longer counts.';
--- frozen: procedures/reconcile/count_not_ours.sql 88c9abbef3b8
-create or replace function payout.count_not_ours(p_counts jsonb, p_rules jsonb)
-returns jsonb
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(jsonb_object_agg(c.rule_id, c.transfers), '{}')
-    from (
-        select n.rule_id, sum(n.transfers) as transfers
-        from (
-            select c.key, c.value::bigint from jsonb_each_text(p_counts) as c
-            union all
-            select r.value, 1 from jsonb_each_text(p_rules) as r
-        ) as n (rule_id, transfers)
-        group by n.rule_id
-    ) as c
-$$;
-comment on function payout.count_not_ours(jsonb, jsonb) is
-    'Adds the rules of explained_by_rules to an object of rule ids with numbers of transfers.';
--- frozen: procedures/reconcile/explained_by_rules.sql 5e52912194c7
-create or replace function payout.explained_by_rules(p_discrepancies payout.discrepancy[])
-returns jsonb
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not exists (select from payout.not_ours_rules as r where r.ended_at is null) then
-        return '{}'::jsonb;
-    end if;
-    return (
-        select coalesce(jsonb_object_agg(d.stripe_transfer_id, r.rule_id), '{}')
-        from unnest(p_discrepancies) as d
-        cross join lateral payout.not_ours_rule(d.kind, d.theirs) as r (rule_id)
-        where r.rule_id is not null);
-end
-$$;
-comment on function payout.explained_by_rules(payout.discrepancy[]) is
-    'An object of Stripe''s transfer ids, each with the id of the rule that explains it.';
--- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
+-- frozen: procedures/reconcile/find_missing.sql 4de94e82f30a
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -7883,7 +7828,7 @@ begin
     )
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
-        payout.transfer_facts(t, c.is_livemode), '{}'::jsonb
+        payout.transfer_facts(t, c.is_livemode), '{}'::jsonb, null::bigint
     from payout.ledger_entries as e
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
@@ -7900,31 +7845,6 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_comparison.sql 304c81e764df
-create or replace function payout.finish_comparison(p_read payout.stripe_reads)
-returns payout.stripe_reads
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_read payout.stripe_reads := p_read;
-begin
-    v_read.objects_found := p_read.objects_found + payout.record_discrepancies(
-        array(select d from payout.find_missing(p_read) as d), p_read.read_id);
-    perform payout.resolve_compared(p_read);
-    v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
-        array(select u from payout.unjudged_listed_transfers() as u));
-    v_read.result := concat_ws(', ',
-        format('compared %s transfers of Stripe''s: %s discrepancies',
-            v_read.objects_seen, v_read.objects_found),
-        (select sum(n.value::bigint) from jsonb_each_text(v_read.not_ours) as n) || ' not ours');
-    v_read.is_alarm := v_read.objects_found > 0;
-    return v_read;
-end
-$$;
-comment on function payout.finish_comparison(payout.stripe_reads) is
-    'Returns the read with its result and the number of its discrepancies.';
 -- frozen: procedures/reconcile/finish_lookup.sql 531c5a79a9b1
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
@@ -7988,7 +7908,7 @@ end
 $$;
 comment on function payout.finish_lookup(payout.stripe_reads) is
     'Returns the read with verdict and state as its result, and the number of transfers found.';
--- frozen: procedures/reconcile/finish_read.sql 4b87964436b2
+-- frozen: procedures/reconcile/finish_read.sql 5a225b302a95
 create or replace function payout.finish_read(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7996,20 +7916,34 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_read payout.stripe_reads := case p_read.kind
-        when 'lookup' then payout.finish_lookup(p_read)
-        when 'reversals' then payout.finish_reversals(p_read)
-        when 'comparison' then payout.finish_comparison(p_read)
-        else p_read
-    end;
+    v_read payout.stripe_reads := p_read;
 begin
-    if p_read.kind = 'newest' then
-        v_read.result := format('compared the %s newest transfers of Stripe''s: %s discrepancies',
-            p_read.objects_seen, p_read.objects_found);
-    elsif p_read.kind = 'events' then
-        v_read.result := format('read %s events: %s tell of more reversed', p_read.objects_seen,
-            p_read.objects_found);
-    end if;
+    case p_read.kind
+        when 'lookup' then v_read := payout.finish_lookup(p_read);
+        when 'reversals' then v_read := payout.finish_reversals(p_read);
+        when 'comparison' then
+            v_read.objects_found := v_read.objects_found + payout.record_discrepancies(
+                array(select d from payout.find_missing(p_read) as d), p_read.read_id);
+            perform payout.resolve_compared(p_read);
+            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(array(
+                select l.stripe_transfer_id
+                from payout.listed_transfers as l
+                where not exists (
+                    select from payout.transfer_states as s
+                    where s.stripe_transfer_id = l.stripe_transfer_id)));
+            v_read.result := concat_ws(', ',
+                format('compared %s transfers of Stripe''s: %s discrepancies',
+                    v_read.objects_seen, v_read.objects_found),
+                (select sum(n.value::bigint) from jsonb_each_text(v_read.not_ours) as n)
+                    || ' not ours');
+            v_read.is_alarm := v_read.objects_found > 0;
+        when 'newest' then
+            v_read.result := format('compared the %s newest transfers of Stripe''s: %s '
+                'discrepancies', v_read.objects_seen, v_read.objects_found);
+        when 'events' then
+            v_read.result := format('read %s events: %s tell of more reversed',
+                v_read.objects_seen, v_read.objects_found);
+    end case;
     update payout.stripe_reads as r
     set objects_found = v_read.objects_found,
         result = v_read.result,
@@ -8022,7 +7956,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 61c399a84e1e
+-- frozen: procedures/reconcile/finish_reversals.sql 2ab4c6ccd19d
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -8033,14 +7967,10 @@ declare
     v_read payout.stripe_reads := p_read;
     v_transfer payout.payout_transfers;
     v_reversals jsonb := (
-        select coalesce(jsonb_agg(u.reversal order by u.page_number, u.position), '[]')
-        from (
-            select distinct on (r.reversal ->> 'id') r.reversal, p.page_number, r.position
-            from payout.stripe_read_pages as p
-            cross join jsonb_array_elements(p.kept) with ordinality as r (reversal, position)
-            where p.read_id = p_read.read_id
-            order by r.reversal ->> 'id', p.page_number, r.position
-        ) as u);
+        select coalesce(jsonb_agg(r.reversal order by p.page_number, r.position), '[]')
+        from payout.stripe_read_pages as p
+        cross join jsonb_array_elements(p.kept) with ordinality as r (reversal, position)
+        where p.read_id = p_read.read_id);
     v_problem text;
     v_booked_minor bigint;
 begin
@@ -8056,17 +7986,15 @@ begin
     v_problem := payout.reversals_problem(v_transfer, v_reversals);
     if v_problem is null then
         v_read.objects_found := payout.book_reversals(v_transfer, v_reversals)::bigint;
-        v_problem := case when p_read.objects_seen > (
-            select sum(jsonb_array_length(p.kept))
-            from payout.stripe_read_pages as p
-            where p.read_id = p_read.read_id) then 'some cannot be read' end;
+        v_problem := case when p_read.objects_seen > jsonb_array_length(v_reversals)
+            then 'some cannot be read' end;
     else
         perform payout.record_discrepancies(array[row(
             'reversals_contradict_transfer', v_transfer.payout_transfer_id,
             p_read.stripe_transfer_id,
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
-            jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
+            jsonb_build_object('problem', v_problem, 'reversals', v_reversals), null
         )::payout.discrepancy], null);
     end if;
 
@@ -8113,7 +8041,7 @@ as $$
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
--- frozen: procedures/reconcile/is_compared.sql d96e24cb6862
+-- frozen: procedures/reconcile/is_compared.sql 8240ddf7e7aa
 create or replace function payout.is_compared(p_within interval)
 returns boolean
 language plpgsql
@@ -8127,8 +8055,7 @@ begin
         cross join lateral (
             select r as last_read
             from payout.stripe_reads as r
-            where r.kind = k.kind and r.kind in ('newest', 'events', 'comparison')
-                and r.finished_at is not null
+            where r.kind = k.kind and r.finished_at is not null
             order by r.read_id desc limit 1
         ) as l
         where payout.is_current(l.last_read, p_within)
@@ -8156,28 +8083,6 @@ $$;
 comment on function payout.is_current(payout.stripe_reads, interval) is
     'True for a read that was begun in this database under this start of the server, no longer '
     'ago than p_within.';
--- frozen: procedures/reconcile/is_explained.sql 2e40d0d49b40
-create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
-returns boolean
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select exists (
-        select from payout.discrepancies as d
-        where d.kind = p_discrepancy.kind
-            and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
-            and d.is_compared
-            and d.resolved_at is not null
-            and d.resolved_by_read_id is null
-            and d.resolved_by_rule_id is null
-            and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
-                = p_discrepancy.theirs
-                    - array['amount_reversed_minor', 'created_at', 'metadata_keys']
-    )
-$$;
-comment on function payout.is_explained(payout.discrepancy) is
-    'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
 -- frozen: procedures/reconcile/is_far_enough.sql f09e7eedac0d
 create or replace function payout.is_far_enough(
     p_read payout.stripe_reads, p_seen payout.stripe_transfer[]
@@ -8227,53 +8132,7 @@ $$;
 comment on function payout.is_of_this_database(payout.stripe_reads) is
     'True for a read begun since the database was last adopted or its Stripe account changed, and '
     'for those from the comparison on that the adoption rests on.';
--- frozen: procedures/reconcile/keep_listed_transfers.sql 7d29ee4cf5ec
-create or replace function payout.keep_listed_transfers(
-    p_seen payout.stripe_transfer[], p_read_id bigint
-)
-returns setof text
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with unexplained as materialized (
-        select l.*
-        from unnest(p_seen) as l
-        where l.belongs_to is not null
-            and not exists (
-                select from payout.transfer_states as s
-                where s.stripe_transfer_id = l.stripe_transfer_id
-            )
-    ), kept as (
-        insert into payout.listed_transfers (
-            stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
-            destination, is_livemode, named_payout_ref, named_engine, named_settlement, created_at,
-            read_id, seen_at)
-        select u.stripe_transfer_id, u.belongs_to, u.amount_minor,
-            coalesce(u.amount_reversed_minor, 0), u.currency, u.destination, u.is_livemode,
-            u.payout_ref, u.payout_engine, u.settlement_id, u.created_at, p_read_id, payout.clock()
-        from unexplained as u
-        order by u.stripe_transfer_id
-        on conflict do nothing
-        returning stripe_transfer_id
-    )
-    select u.stripe_transfer_id
-    from unexplained as u
-    join payout.payout_transfers as t on t.payout_ref = u.belongs_to
-    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where case
-        when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- The sweep schedules its next key, and then judges it.
-        when s.state = 'failed' and s.next_attempt_at is not null then false
-        else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
-    end;
-end
-$$;
-comment on function payout.keep_listed_transfers(payout.stripe_transfer[], bigint) is
-    'Returns the ids of those that are to be judged now.';
--- frozen: procedures/reconcile/kept_of_page.sql 54e4d9fe298a
+-- frozen: procedures/reconcile/kept_of_page.sql 2b7a8cd08a0b
 create or replace function payout.kept_of_page(
     p_read payout.stripe_reads, p_objects jsonb, p_discrepancies payout.discrepancy[]
 )
@@ -8292,7 +8151,8 @@ as $$
         when 'comparison' then (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
-            from unnest(p_discrepancies) as d)
+            from unnest(p_discrepancies) as d
+            where d.not_ours_rule_id is null)
         else '[]'
     end
 $$;
@@ -8301,50 +8161,7 @@ comment on function payout.kept_of_page(
 ) is
     'Of a look-up possible matches, of reversals all of them, of a comparison the kind and the '
     'transfer of each discrepancy.';
--- frozen: procedures/reconcile/listed_on_page.sql b4f0bac1a4be
-create or replace function payout.listed_on_page(p_kind text, p_objects jsonb)
-returns payout.stripe_transfer[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array(
-        select distinct on (t.stripe_transfer_id) t
-        from jsonb_array_elements(p_objects) as o
-        cross join lateral payout.read_stripe_transfer(
-            case p_kind when 'events' then o #> '{data,object}' else o end) as t
-        where t.stripe_transfer_id is not null
-        order by t.stripe_transfer_id, t.amount_reversed_minor desc nulls last)
-$$;
-comment on function payout.listed_on_page(text, jsonb) is
-    'Each once, in order of their ids; those whose id cannot be read are left out.';
--- frozen: procedures/reconcile/listed_transfer_outcome.sql 423239a222ba
-create or replace function payout.listed_transfer_outcome(
-    p_listed payout.listed_transfers, p_state payout.transfer_states
-)
-returns payout.outcome
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return jsonb_populate_record(null::payout.outcome, to_jsonb(p_listed)
-        || jsonb_build_object(
-            'payout_transfer_id', p_state.payout_transfer_id,
-            'generation', p_state.generation,
-            'attempt', p_state.attempt,
-            'signal', 'looked_up',
-            'object', 'transfer',
-            'found', 1,
-            'payout_ref', p_listed.named_payout_ref,
-            'payout_engine', p_listed.named_engine,
-            'detail', 'read ' || p_listed.read_id));
-end
-$$;
-comment on function payout.listed_transfer_outcome(
-    payout.listed_transfers, payout.transfer_states
-) is 'The outcome that a listed transfer is for the present key of its transfer.';
--- frozen: procedures/reconcile/lookup_outcome.sql e61a59572883
+-- frozen: procedures/reconcile/lookup_outcome.sql 4ce39b888b3f
 create or replace function payout.lookup_outcome(
     p_read payout.stripe_reads, p_state payout.transfer_states
 )
@@ -8354,46 +8171,39 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_outcome payout.outcome;
-    v_ours jsonb[];
-    v_by_charge jsonb[];
     v_matches jsonb[];
-    v_unreadable jsonb[];
+    v_found integer;
 begin
     with kept as (
-        select distinct on (m ->> 'stripe_transfer_id', m ->> 'match') m as match
+        select distinct on (m ->> 'stripe_transfer_id', m ->> 'match') m as match,
+            array_position(array['ours', 'by charge', 'unreadable'], m ->> 'match') as rank
         from payout.stripe_read_pages as p
         cross join jsonb_array_elements(p.kept) as m
         where p.read_id = p_read.read_id
+            and (m ->> 'match' <> 'by charge' or not exists (
+                select from payout.transfer_states as s
+                where s.stripe_transfer_id = m ->> 'stripe_transfer_id'
+                    and s.payout_transfer_id <> p_state.payout_transfer_id))
         order by m ->> 'stripe_transfer_id', m ->> 'match', p.page_number desc
     )
-    select array_agg(k.match) filter (where k.match ->> 'match' = 'ours'),
-        array_agg(k.match) filter (where k.match ->> 'match' = 'by charge' and not exists (
-            select from payout.transfer_states as s
-            where s.stripe_transfer_id = k.match ->> 'stripe_transfer_id'
-                and s.payout_transfer_id <> p_state.payout_transfer_id)),
-        array_agg(k.match) filter (where k.match ->> 'match' = 'unreadable')
-    into v_ours, v_by_charge, v_unreadable
-    from kept as k;
-    v_matches := coalesce(v_ours, v_by_charge, '{}');
+    select array_agg(k.match), case when max(k.match ->> 'match') is distinct from 'unreadable'
+        then count(*) end
+    into v_matches, v_found
+    from kept as k
+    where k.rank = (select min(n.rank) from kept as n);
 
-    if cardinality(v_matches) = 1 then
-        v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
-    elsif cardinality(v_matches) > 1 then
-        v_outcome.detail := (
-            select string_agg(m ->> 'stripe_transfer_id', ', ') from unnest(v_matches) as m);
-    elsif v_unreadable is null then
-        v_outcome.first_absence_id := payout.first_absence(p_read);
-    end if;
-    v_outcome.payout_transfer_id := p_state.payout_transfer_id;
-    v_outcome.generation := p_state.generation;
-    v_outcome.attempt := p_state.attempt;
-    v_outcome.signal := 'looked_up';
-    v_outcome.read_id := p_read.read_id;
-    v_outcome.found := case
-        when v_matches <> '{}' or v_unreadable is null then cardinality(v_matches)
-    end;
-    return v_outcome;
+    return jsonb_populate_record(null::payout.outcome,
+        case when v_found = 1 then v_matches[1] else '{}' end || jsonb_build_object(
+            'payout_transfer_id', p_state.payout_transfer_id,
+            'generation', p_state.generation,
+            'attempt', p_state.attempt,
+            'signal', 'looked_up',
+            'read_id', p_read.read_id,
+            'found', v_found,
+            'detail', case when v_found > 1 then (
+                select string_agg(m ->> 'stripe_transfer_id', ', ') from unnest(v_matches) as m)
+            end,
+            'first_absence_id', case when v_found = 0 then payout.first_absence(p_read) end));
 end
 $$;
 comment on function payout.lookup_outcome(payout.stripe_reads, payout.transfer_states) is
@@ -8444,37 +8254,6 @@ $$;
 comment on function payout.may_be_ours(payout.stripe_transfer) is
     'True where it names our installation, a payout_ref of ours, or a settlement and a payee of '
     'ours; or a payout_ref without saying of which installation.';
--- frozen: procedures/reconcile/metadata_on_page.sql 711e6667872a
-create or replace function payout.metadata_on_page(p_kind text, p_objects jsonb)
-returns jsonb
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(jsonb_object_agg(t.object ->> 'id', t.object -> 'metadata'), '{}')
-    from jsonb_array_elements(p_objects) as o
-    cross join lateral (
-        select case p_kind when 'events' then o #> '{data,object}' else o end
-    ) as t (object)
-    where jsonb_typeof(t.object -> 'id') = 'string'
-        and jsonb_typeof(t.object -> 'metadata') = 'object'
-$$;
-comment on function payout.metadata_on_page(text, jsonb) is
-    'An object of Stripe''s transfer ids, each with its metadata; those without are left out.';
--- frozen: procedures/reconcile/newest_on_page.sql c07009136fb4
-create or replace function payout.newest_on_page(p_objects jsonb, p_until timestamptz)
-returns timestamptz
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select max(to_timestamp(c.created))
-    from jsonb_array_elements(p_objects) as o
-    cross join lateral payout.read_whole(o -> 'created') as c (created)
-    where c.created <= extract(epoch from p_until)
-$$;
-comment on function payout.newest_on_page(jsonb, timestamptz) is
-    'The newest created of the objects that is not later than p_until; null: there is none.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -8496,29 +8275,26 @@ as $$
 $$;
 comment on function payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean) is
     'After the last page of a query those of the next query; null after the last one.';
--- frozen: procedures/reconcile/not_ours_rule.sql 0c080ea09ba2
+-- frozen: procedures/reconcile/not_ours_rule.sql 67cfdd280818
 create or replace function payout.not_ours_rule(p_kind text, p_theirs jsonb)
 returns bigint
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_listed payout.stripe_transfer := jsonb_populate_record(
-        null::payout.stripe_transfer, p_theirs - 'metadata_keys');
 begin
-    if p_kind not in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
-        or coalesce(payout.may_be_ours(v_listed), true) then
-        return null;
-    end if;
     return (
         select min(r.not_ours_rule_id)
         from payout.not_ours_rules as r
+        cross join lateral jsonb_populate_record(
+            null::payout.stripe_transfer, p_theirs - 'metadata_keys') as l
         where r.ended_at is null
-            and coalesce(v_listed.created_at < r.created_before, r.created_before is null)
-            and coalesce(v_listed.destination = r.destination, r.destination is null)
+            and p_kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
+            and coalesce(l.created_at < r.created_before, r.created_before is null)
+            and coalesce(l.destination = r.destination, r.destination is null)
             and (r.metadata_key is null
-                or coalesce(p_theirs -> 'metadata_keys' ? r.metadata_key, false)));
+                or coalesce(p_theirs -> 'metadata_keys' ? r.metadata_key, false))
+            and not coalesce(payout.may_be_ours(l), true));
 end
 $$;
 comment on function payout.not_ours_rule(text, jsonb) is
@@ -8671,7 +8447,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql 3efc51b854ca
+-- frozen: procedures/reconcile/record_discrepancies.sql 6456fbac309b
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -8683,7 +8459,18 @@ as $$
 declare
     v_open payout.discrepancy[] := array(
         select n from unnest(p_discrepancies) as n
-        where not payout.is_explained(n));
+        where n.not_ours_rule_id is null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.kind = n.kind
+                    and d.stripe_transfer_id = n.stripe_transfer_id
+                    and d.is_compared
+                    and d.resolved_at is not null
+                    and d.resolved_by_read_id is null
+                    and d.resolved_by_rule_id is null
+                    and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+                        = n.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+            ));
     v_new record;
 begin
     for v_new in
@@ -8724,7 +8511,7 @@ end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
--- frozen: procedures/reconcile/record_listed_transfers.sql b83592947efd
+-- frozen: procedures/reconcile/record_listed_transfers.sql 7261bfd1355b
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
 returns integer
 language plpgsql
@@ -8732,42 +8519,57 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids text[];
     v_outcomes payout.outcome[];
     v_alarms integer := 0;
 begin
-    if p_stripe_transfer_ids = '{}' then
+    v_ids := array(
+        select l.stripe_transfer_id
+        from unnest(p_stripe_transfer_ids) as i (stripe_transfer_id)
+        join payout.listed_transfers as l on l.stripe_transfer_id = i.stripe_transfer_id
+        join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where s.stripe_transfer_id is distinct from l.stripe_transfer_id
+            -- The sweep opens its next key first.
+            and (s.state <> 'failed' or s.next_attempt_at is null)
+            -- No join, which may read the whole history.
+            and (
+                select min(o.observation_id)
+                from payout.transfer_observations as o
+                where o.payout_transfer_id = t.payout_transfer_id
+                    and o.stripe_transfer_id = l.stripe_transfer_id
+                    and o.signal = 'looked_up'
+            ) is null
+        order by s.payout_transfer_id
+        for update of s);
+    if v_ids = '{}' then
         return 0;
     end if;
-    perform from payout.transfer_states as s
-    where s.payout_transfer_id = any (array(
-        select t.payout_transfer_id
-        from payout.listed_transfers as l
-        join payout.payout_transfers as t on t.payout_ref = l.payout_ref
-        where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
-    order by s.payout_transfer_id
-    for update;
 
     for v_outcomes in
-        select array_agg(o.outcome)
+        select array_agg(jsonb_populate_record(null::payout.outcome, to_jsonb(j.listed)
+            || jsonb_build_object('payout_transfer_id', j.payout_transfer_id,
+                'generation', j.generation, 'attempt', j.attempt, 'signal', 'looked_up',
+                'object', 'transfer', 'found', 1, 'payout_ref', (j.listed).named_payout_ref,
+                'payout_engine', (j.listed).named_engine,
+                'detail', 'read ' || (j.listed).read_id)))
         from (
-            select
-                payout.listed_transfer_outcome(l, s) as outcome,
-                row_number() over (
-                    partition by s.payout_transfer_id order by l.created_at, l.stripe_transfer_id
-                ) as turn
+            select l as listed, s.payout_transfer_id, s.generation, s.attempt, row_number() over (
+                partition by s.payout_transfer_id order by l.created_at, l.stripe_transfer_id
+            ) as turn
             from payout.listed_transfers as l
             join payout.payout_transfers as t on t.payout_ref = l.payout_ref
             join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-            where l.stripe_transfer_id = any (p_stripe_transfer_ids)
-        ) as o
-        group by o.turn
-        order by o.turn
+            where l.stripe_transfer_id = any (v_ids)
+        ) as j
+        group by j.turn
+        order by j.turn
     loop
         v_alarms := v_alarms + (
             select count(*) filter (where r.verdict = 'alarm')
             from payout.record_outcomes_apart(v_outcomes) as r)::integer;
     end loop;
-    perform payout.resolve_paid(p_stripe_transfer_ids);
+    perform payout.resolve_paid(v_ids);
     return v_alarms;
 end
 $$;
@@ -8886,7 +8688,7 @@ end
 $$;
 comment on function payout.resolve_by_rules() is
     'Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.';
--- frozen: procedures/reconcile/resolve_compared.sql 7b856844a94d
+-- frozen: procedures/reconcile/resolve_compared.sql b1a9f65fd9c3
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
 language plpgsql
@@ -8906,7 +8708,6 @@ begin
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
-            and d.found_by_read_id is distinct from p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p
@@ -9011,7 +8812,7 @@ end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
--- frozen: procedures/reconcile/set_aside_unreadable.sql 7e70ad0e8c10
+-- frozen: procedures/reconcile/set_aside_unreadable.sql 77b75c440274
 create or replace function payout.set_aside_unreadable(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -9023,7 +8824,7 @@ as $$
     select (p_read.kind in ('newest', 'comparison'))::integer * payout.record_discrepancies(array(
         select distinct on (n.name) row(
             'unreadable_at_stripe', p_read.payout_transfer_id, n.name, '{}'::jsonb,
-            jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000))
+            jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000)), null
         )::payout.discrepancy
         from jsonb_array_elements(p_objects) as o
         cross join lateral (select left(coalesce(
@@ -9098,36 +8899,65 @@ $$;
 comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql 3d4a12688e34
+-- frozen: procedures/reconcile/take_listed_transfers.sql dbc653225308
 create or replace function payout.take_listed_transfers(
-    p_seen payout.stripe_transfer[],
-    p_discrepancies payout.discrepancy[],
-    p_read payout.stripe_reads
+    p_read payout.stripe_reads,
+    p_objects jsonb,
+    out listed payout.stripe_transfer[],
+    out discrepancies payout.discrepancy[],
+    out objects_found integer
 )
-returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_found integer;
+    v_objects jsonb := case p_read.kind
+        when 'events' then jsonb_path_query_array(p_objects, '$[*].data.object')
+        else p_objects
+    end;
     v_reversed integer;
 begin
-    perform payout.stop_beside_another(p_seen, p_read.read_id);
-    v_found := payout.record_discrepancies(
-            p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
-        + payout.record_listed_transfers(
-            array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
-    v_reversed := payout.note_reversals(p_seen);
-    return case p_read.kind when 'events' then v_reversed else v_found end;
+    -- Of several events about one transfer, the one with the most reversed counts.
+    listed := array(
+        select distinct on (t.stripe_transfer_id) t
+        from jsonb_array_elements(v_objects) as o
+        cross join lateral payout.read_stripe_transfer(o) as t
+        where t.stripe_transfer_id is not null
+        order by t.stripe_transfer_id, t.amount_reversed_minor desc nulls last);
+    discrepancies := payout.compare_listed_transfers(listed, v_objects);
+
+    perform payout.stop_beside_another(listed, p_read.read_id);
+    insert into payout.listed_transfers (
+        stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
+        destination, is_livemode, named_payout_ref, named_engine, created_at, read_id, seen_at)
+    select l.stripe_transfer_id, l.belongs_to, l.amount_minor,
+        coalesce(l.amount_reversed_minor, 0), l.currency, l.destination, l.is_livemode,
+        l.payout_ref, l.payout_engine, l.created_at, p_read.read_id, payout.clock()
+    from unnest(listed) as l
+    where l.belongs_to is not null
+        and not exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = l.stripe_transfer_id
+        )
+    order by l.stripe_transfer_id
+    on conflict do nothing;
+
+    objects_found := payout.record_discrepancies(
+            discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
+        + payout.record_listed_transfers(array(
+            select l.stripe_transfer_id from unnest(listed) as l));
+    v_reversed := payout.note_reversals(listed);
+    if p_read.kind = 'events' then
+        objects_found := v_reversed;
+    end if;
 end
 $$;
-comment on function payout.take_listed_transfers(
-    payout.stripe_transfer[], payout.discrepancy[], payout.stripe_reads
-) is
-    'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
-    'reversed than was known.';
--- frozen: procedures/reconcile/take_page.sql d04546172348
+comment on function payout.take_listed_transfers(payout.stripe_reads, jsonb) is
+    'Returns the transfers, each once and in order of their ids, those whose id cannot be read '
+    'aside; their discrepancies; and the number of discrepancies and alarms, or, for events, of '
+    'the transfers of which more is reversed than was known.';
+-- frozen: procedures/reconcile/take_page.sql b0e1f3acf4df
 create or replace function payout.take_page(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -9139,34 +8969,26 @@ as $$
 declare
     v_read payout.stripe_reads;
     v_next jsonb;
-    v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
+    v_listed payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_discrepancies payout.discrepancy[];
-    v_rules jsonb := '{}'::jsonb;
     v_found integer := 0;
 begin
     if p_read.kind in ('newest', 'events', 'comparison') then
-        v_seen := payout.listed_on_page(p_read.kind, p_objects);
-        v_discrepancies := payout.compare_listed_transfers(
-            v_seen, payout.metadata_on_page(p_read.kind, p_objects));
-        v_rules := payout.explained_by_rules(v_discrepancies);
-        v_discrepancies := array(
-            select d from unnest(v_discrepancies) as d where not v_rules ? d.stripe_transfer_id);
-        v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
+        select l.* into v_listed, v_discrepancies, v_found
+        from payout.take_listed_transfers(p_read, p_objects) as l;
     end if;
     v_next := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more
-        and not (p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen)));
-    if cardinality(v_seen) < jsonb_array_length(p_objects) then
+        and not (p_read.kind = 'newest' and payout.is_far_enough(p_read, v_listed)));
+    if cardinality(v_listed) < jsonb_array_length(p_objects) then
         v_found := v_found + payout.set_aside_unreadable(p_read, p_objects);
     end if;
 
     insert into payout.stripe_read_pages (
-        read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
-        received_at)
+        read_id, page_number, parameters, has_more, stripe_transfer_ids, kept, received_at)
     select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters,
         p_has_more and v_next is not null,
-        jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
-            select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
+            select l.stripe_transfer_id from unnest(v_listed) as l) else '{}' end,
         payout.kept_of_page(p_read, p_objects, v_discrepancies), payout.clock()
     from payout.stripe_read_pages as p
     where p.read_id = p_read.read_id;
@@ -9175,9 +8997,21 @@ begin
     set next_parameters = v_next,
         objects_seen = r.objects_seen + jsonb_array_length(p_objects),
         objects_found = r.objects_found + v_found,
-        not_ours = payout.count_not_ours(r.not_ours, v_rules),
-        newest_created_at = greatest(
-            r.newest_created_at, payout.newest_on_page(p_objects, r.begun_at))
+        not_ours = r.not_ours || (
+            select coalesce(jsonb_object_agg(n.rule_id, n.transfers), '{}')
+            from (
+                select d.not_ours_rule_id, count(*)
+                    + coalesce((r.not_ours ->> d.not_ours_rule_id::text)::bigint, 0)
+                from unnest(v_discrepancies) as d
+                where d.not_ours_rule_id is not null
+                group by d.not_ours_rule_id
+            ) as n (rule_id, transfers)),
+        newest_created_at = greatest(r.newest_created_at, (
+            select max(to_timestamp(c.created))
+            from jsonb_array_elements(p_objects) as o
+            cross join lateral payout.read_whole(o -> 'created') as c (created)
+            -- A time ahead of ours may be a broken one; an earlier one has more read again.
+            where c.created <= extract(epoch from r.begun_at)))
     where r.read_id = p_read.read_id
     returning * into strict v_read;
     if v_next is null then
@@ -9188,31 +9022,6 @@ end
 $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 925a116a06dc
-create or replace function payout.unjudged_listed_transfers()
-returns setof text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = on
-set enable_hashjoin = on
-set enable_mergejoin = on
-as $$
-    select l.stripe_transfer_id::text
-    from payout.listed_transfers as l
-    join payout.payout_transfers as t on t.payout_ref = l.payout_ref
-    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where s.stripe_transfer_id is distinct from l.stripe_transfer_id
-        and (s.state <> 'failed' or s.next_attempt_at is null)
-        and not exists (
-            select from payout.transfer_observations as o
-            where o.payout_transfer_id = t.payout_transfer_id
-                and o.stripe_transfer_id = l.stripe_transfer_id
-                and o.reason is distinct from 'report_of_another_claim'
-        )
-$$;
-comment on function payout.unjudged_listed_transfers() is
-    'Ids of listed transfers that match a transfer here and that no observation names.';
 -- frozen: procedures/claim/claim_transfers.sql 1fc20409b2b9
 create or replace function payout_api.claim_transfers(
     p_worker text,
