@@ -1666,7 +1666,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 01e3a4dbe347
+-- frozen: sql/tables/operations.sql ebeae3178229
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1803,7 +1803,7 @@ comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read that found it first; null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
@@ -7845,7 +7845,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_lookup.sql 531c5a79a9b1
+-- frozen: procedures/reconcile/finish_lookup.sql 64a17ff60d54
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7856,6 +7856,7 @@ declare
     v_read payout.stripe_reads := p_read;
     v_state payout.transfer_states;
     v_outcome payout.outcome;
+    v_listed payout.stripe_transfer;
     v_counts_from timestamptz;
 begin
     select * into strict v_state
@@ -7863,11 +7864,10 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    v_listed := jsonb_populate_record(v_listed, to_jsonb(v_outcome)
+        || jsonb_build_object('belongs_to', v_outcome.payout_ref));
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_beside_another(array[jsonb_populate_record(
-            null::payout.stripe_transfer,
-            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
-            p_read.read_id);
+        perform payout.stop_beside_another(array[v_listed], p_read.read_id);
     end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
@@ -7899,8 +7899,7 @@ begin
         and s.state in ('parked', 'failed', 'scheduled');
 
     if v_outcome.found = 1 then
-        perform payout.note_reversals(array[
-            jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
+        perform payout.note_reversals(array[v_listed]);
         perform payout.resolve_paid(array[v_outcome.stripe_transfer_id]);
     end if;
     return v_read;
@@ -7956,7 +7955,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 2ab4c6ccd19d
+-- frozen: procedures/reconcile/finish_reversals.sql 7b7218589d5f
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7995,7 +7994,7 @@ begin
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
             jsonb_build_object('problem', v_problem, 'reversals', v_reversals), null
-        )::payout.discrepancy], null);
+        )::payout.discrepancy], p_read.read_id);
     end if;
 
     v_booked_minor := (
@@ -8300,7 +8299,7 @@ $$;
 comment on function payout.not_ours_rule(text, jsonb) is
     'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
     'does, or the transfer may be ours.';
--- frozen: procedures/reconcile/note_reversals.sql ee73917cf763
+-- frozen: procedures/reconcile/note_reversals.sql c10d09f18e9a
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -8316,7 +8315,7 @@ begin
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
         and l.stripe_transfer_id is not null
-        and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
+        and (l.belongs_to is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
     group by l.stripe_transfer_id
@@ -8812,7 +8811,7 @@ end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
--- frozen: procedures/reconcile/set_aside_unreadable.sql 77b75c440274
+-- frozen: procedures/reconcile/set_aside_unreadable.sql a3024283d765
 create or replace function payout.set_aside_unreadable(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -8839,7 +8838,7 @@ as $$
             else (payout.read_stripe_transfer(o)).stripe_transfer_id is null
         end
         order by n.name
-    ), case p_read.kind when 'comparison' then p_read.read_id end)
+    ), p_read.read_id)
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
@@ -8899,7 +8898,7 @@ $$;
 comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql dbc653225308
+-- frozen: procedures/reconcile/take_listed_transfers.sql 9ec43e3cd22e
 create or replace function payout.take_listed_transfers(
     p_read payout.stripe_reads,
     p_objects jsonb,
@@ -8943,8 +8942,7 @@ begin
     order by l.stripe_transfer_id
     on conflict do nothing;
 
-    objects_found := payout.record_discrepancies(
-            discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
+    objects_found := payout.record_discrepancies(discrepancies, p_read.read_id)
         + payout.record_listed_transfers(array(
             select l.stripe_transfer_id from unnest(listed) as l));
     v_reversed := payout.note_reversals(listed);

@@ -142,7 +142,7 @@ comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read that found it first; null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
