@@ -8160,7 +8160,7 @@ comment on function payout.kept_of_page(
 ) is
     'Of a look-up possible matches, of reversals all of them, of a comparison the kind and the '
     'transfer of each discrepancy.';
--- frozen: procedures/reconcile/lookup_outcome.sql 4ce39b888b3f
+-- frozen: procedures/reconcile/lookup_outcome.sql e1d7de4033b0
 create or replace function payout.lookup_outcome(
     p_read payout.stripe_reads, p_state payout.transfer_states
 )
@@ -8186,7 +8186,7 @@ begin
         order by m ->> 'stripe_transfer_id', m ->> 'match', p.page_number desc
     )
     select array_agg(k.match), case when max(k.match ->> 'match') is distinct from 'unreadable'
-        then count(*) end
+        then count(*)::integer end
     into v_matches, v_found
     from kept as k
     where k.rank = (select min(n.rank) from kept as n);
