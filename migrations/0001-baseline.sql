@@ -7468,7 +7468,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_lookup.sql 531c5a79a9b1
+-- frozen: procedures/reconcile/finish_lookup.sql 64a17ff60d54
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7479,6 +7479,7 @@ declare
     v_read payout.stripe_reads := p_read;
     v_state payout.transfer_states;
     v_outcome payout.outcome;
+    v_listed payout.stripe_transfer;
     v_counts_from timestamptz;
 begin
     select * into strict v_state
@@ -7486,11 +7487,10 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    v_listed := jsonb_populate_record(v_listed, to_jsonb(v_outcome)
+        || jsonb_build_object('belongs_to', v_outcome.payout_ref));
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_beside_another(array[jsonb_populate_record(
-            null::payout.stripe_transfer,
-            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
-            p_read.read_id);
+        perform payout.stop_beside_another(array[v_listed], p_read.read_id);
     end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
@@ -7522,8 +7522,7 @@ begin
         and s.state in ('parked', 'failed', 'scheduled');
 
     if v_outcome.found = 1 then
-        perform payout.note_reversals(array[
-            jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
+        perform payout.note_reversals(array[v_listed]);
         perform payout.resolve_paid(array[v_outcome.stripe_transfer_id]);
     end if;
     return v_read;
@@ -7531,7 +7530,7 @@ end
 $$;
 comment on function payout.finish_lookup(payout.stripe_reads) is
     'Returns the read with verdict and state as its result, and the number of transfers found.';
--- frozen: procedures/reconcile/finish_read.sql 23f2001fc8ba
+-- frozen: procedures/reconcile/finish_read.sql 5a225b302a95
 create or replace function payout.finish_read(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7548,8 +7547,12 @@ begin
             v_read.objects_found := v_read.objects_found + payout.record_discrepancies(
                 array(select d from payout.find_missing(p_read) as d), p_read.read_id);
             perform payout.resolve_compared(p_read);
-            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
-                array(select l.stripe_transfer_id from payout.listed_transfers as l));
+            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(array(
+                select l.stripe_transfer_id
+                from payout.listed_transfers as l
+                where not exists (
+                    select from payout.transfer_states as s
+                    where s.stripe_transfer_id = l.stripe_transfer_id)));
             v_read.result := concat_ws(', ',
                 format('compared %s transfers of Stripe''s: %s discrepancies',
                     v_read.objects_seen, v_read.objects_found),
@@ -7780,7 +7783,7 @@ comment on function payout.kept_of_page(
 ) is
     'Of a look-up possible matches, of reversals all of them, of a comparison the kind and the '
     'transfer of each discrepancy.';
--- frozen: procedures/reconcile/lookup_outcome.sql 4ce39b888b3f
+-- frozen: procedures/reconcile/lookup_outcome.sql e1d7de4033b0
 create or replace function payout.lookup_outcome(
     p_read payout.stripe_reads, p_state payout.transfer_states
 )
@@ -7806,7 +7809,7 @@ begin
         order by m ->> 'stripe_transfer_id', m ->> 'match', p.page_number desc
     )
     select array_agg(k.match), case when max(k.match ->> 'match') is distinct from 'unreadable'
-        then count(*) end
+        then count(*)::integer end
     into v_matches, v_found
     from kept as k
     where k.rank = (select min(n.rank) from kept as n);
@@ -7919,7 +7922,7 @@ $$;
 comment on function payout.not_ours_rule(text, jsonb) is
     'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
     'does, or the transfer may be ours.';
--- frozen: procedures/reconcile/note_reversals.sql ee73917cf763
+-- frozen: procedures/reconcile/note_reversals.sql c10d09f18e9a
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -7935,7 +7938,7 @@ begin
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
         and l.stripe_transfer_id is not null
-        and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
+        and (l.belongs_to is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
     group by l.stripe_transfer_id
@@ -8131,7 +8134,7 @@ end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
--- frozen: procedures/reconcile/record_listed_transfers.sql 00715b164b34
+-- frozen: procedures/reconcile/record_listed_transfers.sql 7261bfd1355b
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
 returns integer
 language plpgsql
@@ -8145,19 +8148,21 @@ declare
 begin
     v_ids := array(
         select l.stripe_transfer_id
-        from payout.listed_transfers as l
+        from unnest(p_stripe_transfer_ids) as i (stripe_transfer_id)
+        join payout.listed_transfers as l on l.stripe_transfer_id = i.stripe_transfer_id
         join payout.payout_transfers as t on t.payout_ref = l.payout_ref
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-        where l.stripe_transfer_id = any (p_stripe_transfer_ids)
-            and s.stripe_transfer_id is distinct from l.stripe_transfer_id
+        where s.stripe_transfer_id is distinct from l.stripe_transfer_id
             -- The sweep opens its next key first.
             and (s.state <> 'failed' or s.next_attempt_at is null)
-            and not exists (
-                select from payout.transfer_observations as o
+            -- No join, which may read the whole history.
+            and (
+                select min(o.observation_id)
+                from payout.transfer_observations as o
                 where o.payout_transfer_id = t.payout_transfer_id
                     and o.stripe_transfer_id = l.stripe_transfer_id
                     and o.signal = 'looked_up'
-            )
+            ) is null
         order by s.payout_transfer_id
         for update of s);
     if v_ids = '{}' then
@@ -8439,7 +8444,7 @@ end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
--- frozen: procedures/reconcile/set_aside_unreadable.sql 77b75c440274
+-- frozen: procedures/reconcile/set_aside_unreadable.sql a3024283d765
 create or replace function payout.set_aside_unreadable(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -8466,7 +8471,7 @@ as $$
             else (payout.read_stripe_transfer(o)).stripe_transfer_id is null
         end
         order by n.name
-    ), case p_read.kind when 'comparison' then p_read.read_id end)
+    ), p_read.read_id)
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
@@ -8526,7 +8531,7 @@ $$;
 comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql dbc653225308
+-- frozen: procedures/reconcile/take_listed_transfers.sql 9ec43e3cd22e
 create or replace function payout.take_listed_transfers(
     p_read payout.stripe_reads,
     p_objects jsonb,
@@ -8570,8 +8575,7 @@ begin
     order by l.stripe_transfer_id
     on conflict do nothing;
 
-    objects_found := payout.record_discrepancies(
-            discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
+    objects_found := payout.record_discrepancies(discrepancies, p_read.read_id)
         + payout.record_listed_transfers(array(
             select l.stripe_transfer_id from unnest(listed) as l));
     v_reversed := payout.note_reversals(listed);

@@ -1,7 +1,7 @@
 -- stop_claims: stop claims for a reason that Stripe showed, until an operator adopts the database.
 --
--- Called by: stop_beside_another. A database that hands out nothing anyway is left as it is: a row
--- more would devalue the comparison with which its operator is about to adopt it.
+-- A database that hands out nothing anyway is left as it is: a row more would devalue the
+-- comparison with which its operator is about to adopt it.
 -- Safe to repeat: while claims are stopped nothing is recorded.
 -- Locks: the row of settings, as adopt_database does.
 

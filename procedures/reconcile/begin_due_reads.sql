@@ -1,6 +1,6 @@
 -- begin_due_reads: begin the look-ups, or the reads of reversals, that are due.
 --
--- Called by: claim_reads. Reversals of a transfer at Stripe wait until one of ours is paid by it.
+-- Reversals of a transfer at Stripe wait until one of ours is paid by it.
 -- Safe to repeat: a read is begun once more after ten minutes.
 -- Locks: rows of transfer_states or reversed_transfers, skipping those that are locked.
 

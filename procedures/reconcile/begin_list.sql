@@ -1,6 +1,5 @@
 -- begin_list: begin to read all transfers, the newest, or events, where the last read ended.
 --
--- Called by: continue_list.
 -- Our own clock bounds no list, as it may be wrong: the newest time that Stripe showed in the
 -- last read does, less a day; of the newest, less an hour. Without one the whole list is read: a
 -- restored database has forgotten transfers, and Stripe keeps events for 30 days.

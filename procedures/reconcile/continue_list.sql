@@ -1,6 +1,6 @@
 -- continue_list: go on with the list of a kind that is being read, or begin it.
 --
--- Called by: claim_reads. One of each kind is open, by a unique key.
+-- One of each kind is open, by a unique key.
 -- Locks: the open read, so that its last page is not taken meanwhile.
 
 create or replace function payout.continue_list(p_kind text, p_worker text)

@@ -17,6 +17,7 @@ declare
     v_read payout.stripe_reads := p_read;
     v_state payout.transfer_states;
     v_outcome payout.outcome;
+    v_listed payout.stripe_transfer;
     v_counts_from timestamptz;
 begin
     select * into strict v_state
@@ -24,11 +25,10 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    v_listed := jsonb_populate_record(v_listed, to_jsonb(v_outcome)
+        || jsonb_build_object('belongs_to', v_outcome.payout_ref));
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_beside_another(array[jsonb_populate_record(
-            null::payout.stripe_transfer,
-            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
-            p_read.read_id);
+        perform payout.stop_beside_another(array[v_listed], p_read.read_id);
     end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
@@ -60,8 +60,7 @@ begin
         and s.state in ('parked', 'failed', 'scheduled');
 
     if v_outcome.found = 1 then
-        perform payout.note_reversals(array[
-            jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
+        perform payout.note_reversals(array[v_listed]);
         perform payout.resolve_paid(array[v_outcome.stripe_transfer_id]);
     end if;
     return v_read;

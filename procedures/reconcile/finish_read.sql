@@ -19,8 +19,12 @@ begin
             v_read.objects_found := v_read.objects_found + payout.record_discrepancies(
                 array(select d from payout.find_missing(p_read) as d), p_read.read_id);
             perform payout.resolve_compared(p_read);
-            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
-                array(select l.stripe_transfer_id from payout.listed_transfers as l));
+            v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(array(
+                select l.stripe_transfer_id
+                from payout.listed_transfers as l
+                where not exists (
+                    select from payout.transfer_states as s
+                    where s.stripe_transfer_id = l.stripe_transfer_id)));
             v_read.result := concat_ws(', ',
                 format('compared %s transfers of Stripe''s: %s discrepancies',
                     v_read.objects_seen, v_read.objects_found),

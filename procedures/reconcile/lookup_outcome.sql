@@ -29,7 +29,7 @@ begin
         order by m ->> 'stripe_transfer_id', m ->> 'match', p.page_number desc
     )
     select array_agg(k.match), case when max(k.match ->> 'match') is distinct from 'unreadable'
-        then count(*) end
+        then count(*)::integer end
     into v_matches, v_found
     from kept as k
     where k.rank = (select min(n.rank) from kept as n);

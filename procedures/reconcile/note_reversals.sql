@@ -18,7 +18,7 @@ begin
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
         and l.stripe_transfer_id is not null
-        and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
+        and (l.belongs_to is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
     group by l.stripe_transfer_id

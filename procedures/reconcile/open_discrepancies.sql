@@ -1,7 +1,6 @@
 -- open_discrepancies: the discrepancies that wait for an operator, by kind.
 --
 -- Leaves out the edits of an application, which say nothing about Stripe: the doctor warns of them.
--- Called by: worker, for `payout-engine reconcile`; operator; auditor.
 
 create or replace function payout_api.open_discrepancies()
 returns table (kind text, open_count bigint, since timestamptz, advice text)

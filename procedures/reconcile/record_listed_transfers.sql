@@ -19,19 +19,21 @@ declare
 begin
     v_ids := array(
         select l.stripe_transfer_id
-        from payout.listed_transfers as l
+        from unnest(p_stripe_transfer_ids) as i (stripe_transfer_id)
+        join payout.listed_transfers as l on l.stripe_transfer_id = i.stripe_transfer_id
         join payout.payout_transfers as t on t.payout_ref = l.payout_ref
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-        where l.stripe_transfer_id = any (p_stripe_transfer_ids)
-            and s.stripe_transfer_id is distinct from l.stripe_transfer_id
+        where s.stripe_transfer_id is distinct from l.stripe_transfer_id
             -- The sweep opens its next key first.
             and (s.state <> 'failed' or s.next_attempt_at is null)
-            and not exists (
-                select from payout.transfer_observations as o
+            -- No join, which may read the whole history.
+            and (
+                select min(o.observation_id)
+                from payout.transfer_observations as o
                 where o.payout_transfer_id = t.payout_transfer_id
                     and o.stripe_transfer_id = l.stripe_transfer_id
                     and o.signal = 'looked_up'
-            )
+            ) is null
         order by s.payout_transfer_id
         for update of s);
     if v_ids = '{}' then

@@ -1,6 +1,5 @@
 -- resolve_by_rules: resolve open discrepancies that a rule explains by now.
 --
--- Called by: add_not_ours_rule.
 -- Locks: the discrepancies, skipping those that an operator is about to resolve.
 
 create or replace function payout.resolve_by_rules()

@@ -1,6 +1,6 @@
 -- resolve_compared: resolve discrepancies that a finished comparison found no longer.
 --
--- Called by: finish_read. A page keeps the discrepancies that it showed.
+-- A page keeps the discrepancies that it showed.
 -- Locks: the discrepancies, skipping those that an operator is about to resolve.
 
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)

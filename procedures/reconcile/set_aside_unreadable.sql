@@ -29,7 +29,7 @@ as $$
             else (payout.read_stripe_transfer(o)).stripe_transfer_id is null
         end
         order by n.name
-    ), case p_read.kind when 'comparison' then p_read.read_id end)
+    ), p_read.read_id)
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '

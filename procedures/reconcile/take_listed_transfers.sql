@@ -47,8 +47,7 @@ begin
     order by l.stripe_transfer_id
     on conflict do nothing;
 
-    objects_found := payout.record_discrepancies(
-            discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
+    objects_found := payout.record_discrepancies(discrepancies, p_read.read_id)
         + payout.record_listed_transfers(array(
             select l.stripe_transfer_id from unnest(listed) as l));
     v_reversed := payout.note_reversals(listed);

@@ -189,8 +189,8 @@ def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
 @mutant(
     "several matches, the first one taken",
     "lookup_outcome",
-    "then count(*) end",
-    "then least(count(*), 1) end",
+    "then count(*)::integer end",
+    "then least(count(*)::integer, 1) end",
 )
 def test_more_than_one_match_is_an_alarm_and_stops_the_transfer(
     engine: Engine, parked: tuple[int, Claim]
