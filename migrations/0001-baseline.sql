@@ -1564,7 +1564,7 @@ comment on column payout.transfer_requests.transfer_request_id is
 create trigger _500_refuse_change before update or delete or truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_change;
--- frozen: sql/tables/operations.sql 21730e7970ca
+-- frozen: sql/tables/operations.sql 64b506379860
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1664,7 +1664,6 @@ create table payout.discrepancies (
     resolved_at timestamptz,
     resolved_by text,
     resolution text,
-    is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
     resolved_by_rule_id bigint,
@@ -1677,21 +1676,21 @@ create table payout.discrepancies (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
-        check (not is_compared or stripe_transfer_id is not null),
+        check (found_by_read_id is null or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+        resolved_by_read_id is null
+        or (found_by_read_id is not null and resolved_at is not null)),
     constraint rules_resolve_what_reads_compare check (
         resolved_by_rule_id is null
-        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
+        or (found_by_read_id is not null and resolved_at is not null
+            and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
     'step. Never deleted.';
-comment on column payout.discrepancies.is_compared is
-    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
-    'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read that found it first: a later one may find it again, or no longer; null: found in '
+    'another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
@@ -1704,15 +1703,15 @@ create index discrepancies_open_stripe_transfer_id_idx
     on payout.discrepancies (stripe_transfer_id) where resolved_at is null;
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is null;
+    where found_by_read_id is not null and resolved_at is null;
 create index discrepancies_resolved_by_rule_id_idx
     on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null
-        and resolved_by_rule_id is null;
+    where found_by_read_id is not null and resolved_at is not null
+        and resolved_by_read_id is null and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete or truncate on payout.discrepancies
     for each statement execute function payout.tg__refuse_change();
@@ -7845,7 +7844,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 61c399a84e1e
+-- frozen: procedures/reconcile/finish_reversals.sql 594b29efd9cd
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7890,7 +7889,7 @@ begin
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
             jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
-        )::payout.discrepancy], null);
+        )::payout.discrepancy], p_read.read_id);
     end if;
 
     v_booked_minor := (
@@ -7979,7 +7978,7 @@ $$;
 comment on function payout.is_current(payout.stripe_reads, interval) is
     'True for a read that was begun in this database under this start of the server, no longer '
     'ago than p_within.';
--- frozen: procedures/reconcile/is_explained.sql 2e40d0d49b40
+-- frozen: procedures/reconcile/is_explained.sql 928c7db4e621
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
 language sql
@@ -7990,7 +7989,7 @@ as $$
         select from payout.discrepancies as d
         where d.kind = p_discrepancy.kind
             and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.resolved_at is not null
             and d.resolved_by_read_id is null
             and d.resolved_by_rule_id is null
@@ -8494,7 +8493,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql 3efc51b854ca
+-- frozen: procedures/reconcile/record_discrepancies.sql 3fe59cd566cf
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -8512,10 +8511,10 @@ begin
     for v_new in
         with recorded as (
             insert into payout.discrepancies (
-                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice,
                 found_by_read_id)
             select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-                k.advice, true, p_read_id
+                k.advice, p_read_id
             from unnest(v_open) as n
             join payout.discrepancy_kinds as k on k.kind = n.kind
             -- The key alone would wait for the transaction of an operator.
@@ -8523,11 +8522,12 @@ begin
                 select from payout.discrepancies as d
                 where d.kind = n.kind
                     and d.stripe_transfer_id = n.stripe_transfer_id
-                    and d.is_compared
+                    and d.found_by_read_id is not null
                     and d.resolved_at is null
             )
             order by n.stripe_transfer_id, n.kind
-            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            on conflict (kind, stripe_transfer_id)
+                where found_by_read_id is not null and resolved_at is null
             do nothing
             returning kind, stripe_transfer_id, discrepancy_id
         )
@@ -8677,7 +8677,7 @@ revoke execute on function payout_api.report_page(
 grant execute on function payout_api.report_page(
     bigint, text, jsonb, jsonb, boolean, boolean
 ) to payout_worker;
--- frozen: procedures/reconcile/resolve_by_rules.sql d10789fcff39
+-- frozen: procedures/reconcile/resolve_by_rules.sql 82a66af4ab0d
 create or replace function payout.resolve_by_rules()
 returns bigint
 language plpgsql
@@ -8691,7 +8691,7 @@ begin
         select d.discrepancy_id, payout.not_ours_rule(d.kind, d.theirs) as rule_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
         order by d.discrepancy_id
         for update skip locked
@@ -8709,7 +8709,7 @@ end
 $$;
 comment on function payout.resolve_by_rules() is
     'Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.';
--- frozen: procedures/reconcile/resolve_compared.sql 7b856844a94d
+-- frozen: procedures/reconcile/resolve_compared.sql 788499b1409c
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
 language plpgsql
@@ -8724,12 +8724,11 @@ begin
         select d.discrepancy_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
             and d.kind in (
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
-            and d.found_by_read_id is distinct from p_read.read_id
+            and d.found_by_read_id <> p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p

@@ -50,7 +50,7 @@ begin
             payout.transfer_facts(
                 v_transfer, (select e.is_livemode from payout.engine_settings as e)),
             jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
-        )::payout.discrepancy], null);
+        )::payout.discrepancy], p_read.read_id);
     end if;
 
     v_booked_minor := (

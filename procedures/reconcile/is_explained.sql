@@ -14,7 +14,7 @@ as $$
         select from payout.discrepancies as d
         where d.kind = p_discrepancy.kind
             and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.resolved_at is not null
             and d.resolved_by_read_id is null
             and d.resolved_by_rule_id is null

@@ -22,10 +22,10 @@ begin
     for v_new in
         with recorded as (
             insert into payout.discrepancies (
-                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice,
                 found_by_read_id)
             select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-                k.advice, true, p_read_id
+                k.advice, p_read_id
             from unnest(v_open) as n
             join payout.discrepancy_kinds as k on k.kind = n.kind
             -- The key alone would wait for the transaction of an operator.
@@ -33,11 +33,12 @@ begin
                 select from payout.discrepancies as d
                 where d.kind = n.kind
                     and d.stripe_transfer_id = n.stripe_transfer_id
-                    and d.is_compared
+                    and d.found_by_read_id is not null
                     and d.resolved_at is null
             )
             order by n.stripe_transfer_id, n.kind
-            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            on conflict (kind, stripe_transfer_id)
+                where found_by_read_id is not null and resolved_at is null
             do nothing
             returning kind, stripe_transfer_id, discrepancy_id
         )

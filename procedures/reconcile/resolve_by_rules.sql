@@ -16,7 +16,7 @@ begin
         select d.discrepancy_id, payout.not_ours_rule(d.kind, d.theirs) as rule_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
+            and d.found_by_read_id is not null
             and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
         order by d.discrepancy_id
         for update skip locked

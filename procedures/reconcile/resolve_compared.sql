@@ -17,12 +17,11 @@ begin
         select d.discrepancy_id
         from payout.discrepancies as d
         where d.resolved_at is null
-            and d.is_compared
             and d.kind in (
                 'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
                 'unknown_transfer_at_stripe')
             and d.found_at < p_read.begun_at
-            and d.found_by_read_id is distinct from p_read.read_id
+            and d.found_by_read_id <> p_read.read_id
             and d.stripe_transfer_id in (
                 select i.stripe_transfer_id
                 from payout.stripe_read_pages as p

@@ -105,7 +105,6 @@ create table payout.discrepancies (
     resolved_at timestamptz,
     resolved_by text,
     resolution text,
-    is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
     resolved_by_rule_id bigint,
@@ -118,21 +117,21 @@ create table payout.discrepancies (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
-        check (not is_compared or stripe_transfer_id is not null),
+        check (found_by_read_id is null or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+        resolved_by_read_id is null
+        or (found_by_read_id is not null and resolved_at is not null)),
     constraint rules_resolve_what_reads_compare check (
         resolved_by_rule_id is null
-        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
+        or (found_by_read_id is not null and resolved_at is not null
+            and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
     'step. Never deleted.';
-comment on column payout.discrepancies.is_compared is
-    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
-    'longer.';
 comment on column payout.discrepancies.found_by_read_id is
-    'The comparison that found it first; null: found in another way.';
+    'The read that found it first: a later one may find it again, or no longer; null: found in '
+    'another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 comment on column payout.discrepancies.resolved_by_rule_id is
@@ -145,15 +144,15 @@ create index discrepancies_open_stripe_transfer_id_idx
     on payout.discrepancies (stripe_transfer_id) where resolved_at is null;
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is null;
+    where found_by_read_id is not null and resolved_at is null;
 create index discrepancies_resolved_by_rule_id_idx
     on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null
-        and resolved_by_rule_id is null;
+    where found_by_read_id is not null and resolved_at is not null
+        and resolved_by_read_id is null and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete or truncate on payout.discrepancies
     for each statement execute function payout.tg__refuse_change();

@@ -333,18 +333,18 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         FINISHED | {"next_parameters": {}},
         FINISHED | {"result": None},
     ],
-    ("discrepancies", "compared_names_a_transfer"): [{"is_compared": True}],
+    ("discrepancies", "compared_names_a_transfer"): [{"found_by_read_id": 1}],
     ("discrepancies", "reads_resolve_what_they_compare"): [
         {"resolved_by_read_id": 1},
         {**RESOLVED, "resolved_by_read_id": 1},
-        {"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
+        {"found_by_read_id": 1, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
     ("discrepancies", "rules_resolve_what_reads_compare"): [
         {"resolved_by_rule_id": 1},
         {**RESOLVED, "resolved_by_rule_id": 1},
         {
             **RESOLVED,
-            **{"is_compared": True, "stripe_transfer_id": "tr_1"},
+            **{"found_by_read_id": 1, "stripe_transfer_id": "tr_1"},
             **{"resolved_by_read_id": 1, "resolved_by_rule_id": 1},
         },
     ],
@@ -462,7 +462,7 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
     ],
     "discrepancies": [
         RESOLVED,
-        {**RESOLVED, "is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
+        {**RESOLVED, "found_by_read_id": 1, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
     "stripe_reads": [FINISHED, {"abandoned_at": OPENED}],
     "outcomes": [

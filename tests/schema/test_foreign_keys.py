@@ -23,7 +23,7 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_resolved_by_rule_id_fkey": (
         "discrepancies",
         {
-            **{"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_rule_id": 0},
+            **{"found_by_read_id": 1, "stripe_transfer_id": "tr_1", "resolved_by_rule_id": 0},
             **{"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "a test"},
         },
     ),

@@ -274,7 +274,7 @@ def test_a_discrepancy_is_open_once(db: Connection) -> None:
     discrepancy = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
-        "is_compared": True,
+        "found_by_read_id": 1,
         "advice": "Look it up.",
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
@@ -283,7 +283,7 @@ def test_a_discrepancy_is_open_once(db: Connection) -> None:
     rows.insert(db, "discrepancies", {**discrepancy, **resolved})
     rows.insert(db, "discrepancies", discrepancy)
     assert insertion(db, "discrepancies", discrepancy) == refused
-    rows.insert(db, "discrepancies", {**discrepancy, "is_compared": False})
+    rows.insert(db, "discrepancies", {**discrepancy, "found_by_read_id": None})
     rows.insert(db, "discrepancies", {**discrepancy, "stripe_transfer_id": "tr_2"})
 
 
