@@ -12521,7 +12521,7 @@ where (o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
     and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid'));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
--- frozen: sql/views/explained.sql c74811cb8ee2
+-- frozen: sql/views/explained.sql 1d5edd2cddae
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -12561,6 +12561,7 @@ select
     s.generation,
     s.attempt
 from payout.transfer_states as s
+cross join payout.engine_settings as e
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.currencies as c on c.currency = t.currency
@@ -12608,7 +12609,8 @@ left join waits as wn
 left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfer_id::text
 -- The one that lasts longest, of those that stop this transfer (wait_of).
 left join lateral (
-    select k.*
+    select k.hold_id, k.reason, k.goes_on_at, 'waits_for_' || k.awaits
+        || case when k.goes_on_at is null then '_without_end' else '' end as situation
     from (values
         (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at),
         (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at),
@@ -12657,7 +12659,7 @@ join payout.situations as x on x.situation = case
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
         when w.hold_id is null
-            and s.generation >= (select e.max_generations from payout.engine_settings as e)
+            and s.generation >= e.max_generations
             and s.generation - (
                 select count(*)
                 from payout.transfer_observations as o
@@ -12665,18 +12667,15 @@ join payout.situations as x on x.situation = case
                 where o.payout_transfer_id = s.payout_transfer_id
                     and o.moved_to = 'failed'
                     and r.awaits = 'funds'
-            ) >= (select e.max_generations from payout.engine_settings as e)
-            then 'keys_used_up'
+            ) >= e.max_generations then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
-        when w.hold_id is not null then 'waits_for_' || w.awaits
-            || case when w.goes_on_at is null then '_without_end' else '' end
+        when w.hold_id is not null then w.situation
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
     when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
-    when w.hold_id is not null then 'waits_for_' || w.awaits
-        || case when w.goes_on_at is null then '_without_end' else '' end
+    when w.hold_id is not null then w.situation
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
     when s.next_lookup_at is not null then 'looked_for_first'

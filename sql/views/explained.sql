@@ -41,6 +41,7 @@ select
     s.generation,
     s.attempt
 from payout.transfer_states as s
+cross join payout.engine_settings as e
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.currencies as c on c.currency = t.currency
@@ -88,7 +89,8 @@ left join waits as wn
 left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfer_id::text
 -- The one that lasts longest, of those that stop this transfer (wait_of).
 left join lateral (
-    select k.*
+    select k.hold_id, k.reason, k.goes_on_at, 'waits_for_' || k.awaits
+        || case when k.goes_on_at is null then '_without_end' else '' end as situation
     from (values
         (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at),
         (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at),
@@ -137,7 +139,7 @@ join payout.situations as x on x.situation = case
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
         when w.hold_id is null
-            and s.generation >= (select e.max_generations from payout.engine_settings as e)
+            and s.generation >= e.max_generations
             and s.generation - (
                 select count(*)
                 from payout.transfer_observations as o
@@ -145,18 +147,15 @@ join payout.situations as x on x.situation = case
                 where o.payout_transfer_id = s.payout_transfer_id
                     and o.moved_to = 'failed'
                     and r.awaits = 'funds'
-            ) >= (select e.max_generations from payout.engine_settings as e)
-            then 'keys_used_up'
+            ) >= e.max_generations then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
-        when w.hold_id is not null then 'waits_for_' || w.awaits
-            || case when w.goes_on_at is null then '_without_end' else '' end
+        when w.hold_id is not null then w.situation
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
     when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
-    when w.hold_id is not null then 'waits_for_' || w.awaits
-        || case when w.goes_on_at is null then '_without_end' else '' end
+    when w.hold_id is not null then w.situation
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
     when s.next_lookup_at is not null then 'looked_for_first'
