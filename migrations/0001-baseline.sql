@@ -11672,7 +11672,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql b685175d0382
+-- frozen: procedures/operate/act.sql 9f59d6c7ea94
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11720,18 +11720,19 @@ begin
     v_ids := payout.record_acts(p_verb, v_ids, p_reason, p_details);
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
-        s.state::text, d.result, d.detail
+        s.state::text,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'done'
+            when a.result = 'preview' then 'refused'
+            else a.result
+        end,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'was ' || a.state
+            when a.result = 'preview' then 'its row contradicts its facts: it was set aside'
+            else a.detail
+        end
     from unnest(v_acts) as a
     join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id
-    cross join lateral (
-        select 'done', 'was ' || a.state where a.payout_transfer_id = any (v_ids)
-        union all
-        select 'refused', 'its row contradicts its facts: it was set aside'
-        where a.result = 'preview'
-        union all
-        select a.result, a.detail
-        limit 1
-    ) as d (result, detail)
     order by a.payout_transfer_id;
 end
 $$;
@@ -13537,7 +13538,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql 061653e9cfb7
+-- frozen: procedures/operate/known_of.sql 5315174d94f8
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -13546,6 +13547,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case
         when p_payout_transfer_ids <> '{}' then jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(p_payout_transfer_ids),
             'attempts', (
                 select jsonb_agg(s.attempt order by s.payout_transfer_id)
                 from payout.transfer_states as s
@@ -13562,7 +13564,7 @@ as $$
     end
 $$;
 comment on function payout.known_of(text, bigint[]) is
-    'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
+    'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
     'have; of the database the reason for which claims are stopped.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
@@ -13938,7 +13940,7 @@ as $$
 $$;
 comment on function payout.previewed_acts(text, bigint[], boolean) is
     'One row for each transfer, with result preview, already or refused.';
--- frozen: procedures/operate/propose.sql 9b4e1af44c28
+-- frozen: procedures/operate/propose.sql a06f585f327e
 create or replace function payout.propose(
     p_verb text,
     p_reason text,
@@ -13954,9 +13956,7 @@ as $$
 declare
     v_subject text := coalesce(p_subject,
         case cardinality(p_payout_transfer_ids) when 1 then p_payout_transfer_ids[1]::text end);
-    v_details jsonb := p_details
-        || jsonb_build_object(
-            'verb', p_verb, 'payout_transfer_ids', to_jsonb(p_payout_transfer_ids))
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
         || payout.known_of(p_verb, p_payout_transfer_ids);
     v_call text;
     v_proposal_id bigint;
