@@ -7468,7 +7468,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 623f96c3a66c
+-- frozen: procedures/reconcile/begin_list.sql 31dca0f350b3
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -7477,23 +7477,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_last payout.stripe_reads;
+    v_last payout.stripe_reads := payout.newest_read(p_kind);
     v_overlap interval := case p_kind
         when 'newest' then interval '1 hour' else interval '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    -- The true time of a read that was begun under a clock that was ahead is unknown.
-    select * into v_last
-    from payout.stripe_reads as r
-    where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is not null
-        and r.begun_at <= v_now
-        and payout.is_of_this_database(r)
-    order by r.read_id desc
-    limit 1;
     -- A rule that has ended may have hidden any of them.
     if v_last.newest_created_at is not null and not exists (
         select from payout.not_ours_rules as r
@@ -8477,6 +8467,25 @@ as $$
 $$;
 comment on function payout.newest_on_page(jsonb, timestamptz) is
     'The newest created of the objects that is not later than p_until; null: there is none.';
+-- frozen: procedures/reconcile/newest_read.sql d323fd530c5b
+create or replace function payout.newest_read(p_kind text)
+returns payout.stripe_reads
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select r
+    from payout.stripe_reads as r
+    where r.kind = p_kind
+        and r.kind in ('newest', 'events', 'comparison')
+        and r.finished_at is not null
+        and r.begun_at <= payout.clock()
+        and payout.is_of_this_database(r)
+    order by r.read_id desc
+    limit 1
+$$;
+comment on function payout.newest_read(text) is
+    'Of all transfers (comparison), the newest, or events; null: there is none.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -11845,7 +11854,7 @@ revoke execute on function payout_api.add_not_ours_rule(
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/adopt.sql 02092aff4b72
+-- frozen: procedures/operate/adopt.sql 910ca17468f5
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
@@ -11873,14 +11882,8 @@ begin
     end if;
 
     select r.read_id into v_read_id
-    from payout.stripe_reads as r
-    where r.kind = 'comparison'
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is not null
-        and payout.is_of_this_database(r)
-        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.read_id desc
-    limit 1;
+    from payout.newest_read('comparison') as r
+    where r.begun_at >= payout.clock() - interval '1 hour';
     if v_read_id is null and p_without_reconcile is not true then
         raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
             using
@@ -12519,7 +12522,7 @@ as $$
             or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql b63fef5a163f
+-- frozen: procedures/operate/check_reads.sql 5f5a1b45a02a
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12534,17 +12537,7 @@ as $$
             'the last comparison finished at ' || last.finished_at || ': ' || last.result,
             'no comparison has finished'),
         'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
-    from (select) as always
-    left join lateral (
-        select r.finished_at, r.result
-        from payout.stripe_reads as r
-        where r.kind = 'comparison'
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is not null
-            and payout.is_of_this_database(r)
-        order by r.read_id desc
-        limit 1
-    ) as last on true
+    from payout.newest_read('comparison') as last
     left join lateral (
         select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
     ) as first on true
@@ -13747,7 +13740,7 @@ end
 $$;
 comment on function payout.measure_transfers(timestamptz, integer) is
     'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql 791972cfd734
+-- frozen: procedures/operate/measure_upkeep.sql 62b60f720ae5
 create or replace function payout.measure_upkeep(p_now timestamptz)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13759,12 +13752,7 @@ begin
     with compared as (
         select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
         from (values ('comparison'), ('newest')) as k (kind)
-        left join lateral (
-            select n.finished_at from payout.stripe_reads as n
-            where n.kind = k.kind and n.kind in ('newest', 'events', 'comparison')
-                and n.finished_at is not null and payout.is_of_this_database(n)
-            order by n.read_id desc limit 1
-        ) as r on true
+        cross join lateral payout.newest_read(k.kind) as r
         left join lateral (
             select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
         ) as e on true

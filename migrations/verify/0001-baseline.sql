@@ -253,6 +253,7 @@ select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
 select 'payout.may_be_ours(payout.stripe_transfer)'::regprocedure;
 select 'payout.metadata_on_page(text, jsonb)'::regprocedure;
 select 'payout.newest_on_page(jsonb, timestamptz)'::regprocedure;
+select 'payout.newest_read(text)'::regprocedure;
 select 'payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
 select 'payout.not_ours_rule(text, jsonb)'::regprocedure;
 select 'payout.note_reversals(payout.stripe_transfer[])'::regprocedure;
