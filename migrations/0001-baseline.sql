@@ -7152,7 +7152,7 @@ end
 $$;
 comment on function payout.begin_due_reads(text, text, integer) is
     'Begins up to p_limit reads of kind lookup or reversals and returns them.';
--- frozen: procedures/reconcile/begin_list.sql caf882161fa6
+-- frozen: procedures/reconcile/begin_list.sql 31dca0f350b3
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -7161,22 +7161,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_last payout.stripe_reads;
+    v_last payout.stripe_reads := payout.newest_read(p_kind);
     v_overlap interval := case p_kind
         when 'newest' then interval '1 hour' else interval '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    -- The true time of a read that was begun under a clock that was ahead is unknown.
-    select * into v_last
-    from payout.stripe_reads as r
-    where r.kind = p_kind
-        and r.finished_at is not null
-        and r.begun_at <= v_now
-        and payout.is_of_this_database(r)
-    order by r.read_id desc
-    limit 1;
     -- A rule that has ended may have hidden any of them.
     if v_last.newest_created_at is not null and not exists (
         select from payout.not_ours_rules as r
@@ -7876,6 +7867,25 @@ $$;
 comment on function payout.may_be_ours(payout.stripe_transfer) is
     'True where it names our installation, a payout_ref of ours, or a settlement and a payee of '
     'ours; or a payout_ref without saying of which installation.';
+-- frozen: procedures/reconcile/newest_read.sql d323fd530c5b
+create or replace function payout.newest_read(p_kind text)
+returns payout.stripe_reads
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select r
+    from payout.stripe_reads as r
+    where r.kind = p_kind
+        and r.kind in ('newest', 'events', 'comparison')
+        and r.finished_at is not null
+        and r.begun_at <= payout.clock()
+        and payout.is_of_this_database(r)
+    order by r.read_id desc
+    limit 1
+$$;
+comment on function payout.newest_read(text) is
+    'Of all transfers (comparison), the newest, or events; null: there is none.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -10946,7 +10956,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql db0e5377a691
+-- frozen: procedures/operate/act.sql dcc3c7bf6b84
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -10996,18 +11006,19 @@ begin
     v_ids := payout.record_acts(p_verb, v_ids, p_reason, p_details);
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
-        s.state::text, d.result, d.detail
+        s.state::text,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'done'
+            when a.result = 'preview' then 'refused'
+            else a.result
+        end,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'was ' || a.state
+            when a.result = 'preview' then 'its row contradicts its facts: it was set aside'
+            else a.detail
+        end
     from unnest(v_acts) as a
     join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id
-    cross join lateral (
-        select 'done', 'was ' || a.state where a.payout_transfer_id = any (v_ids)
-        union all
-        select 'refused', 'its row contradicts its facts: it was set aside'
-        where a.result = 'preview'
-        union all
-        select a.result, a.detail
-        limit 1
-    ) as d (result, detail)
     order by a.payout_transfer_id;
 end
 $$;
@@ -11120,7 +11131,7 @@ revoke execute on function payout_api.add_not_ours_rule(
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/adopt.sql 02092aff4b72
+-- frozen: procedures/operate/adopt.sql 910ca17468f5
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
@@ -11148,14 +11159,8 @@ begin
     end if;
 
     select r.read_id into v_read_id
-    from payout.stripe_reads as r
-    where r.kind = 'comparison'
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is not null
-        and payout.is_of_this_database(r)
-        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.read_id desc
-    limit 1;
+    from payout.newest_read('comparison') as r
+    where r.begun_at >= payout.clock() - interval '1 hour';
     if v_read_id is null and p_without_reconcile is not true then
         raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
             using
@@ -11794,7 +11799,7 @@ as $$
             or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql b63fef5a163f
+-- frozen: procedures/operate/check_reads.sql 5f5a1b45a02a
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11809,17 +11814,7 @@ as $$
             'the last comparison finished at ' || last.finished_at || ': ' || last.result,
             'no comparison has finished'),
         'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
-    from (select) as always
-    left join lateral (
-        select r.finished_at, r.result
-        from payout.stripe_reads as r
-        where r.kind = 'comparison'
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is not null
-            and payout.is_of_this_database(r)
-        order by r.read_id desc
-        limit 1
-    ) as last on true
+    from payout.newest_read('comparison') as last
     left join lateral (
         select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
     ) as first on true
@@ -12781,7 +12776,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql 061653e9cfb7
+-- frozen: procedures/operate/known_of.sql 5315174d94f8
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -12790,6 +12785,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case
         when p_payout_transfer_ids <> '{}' then jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(p_payout_transfer_ids),
             'attempts', (
                 select jsonb_agg(s.attempt order by s.payout_transfer_id)
                 from payout.transfer_states as s
@@ -12806,7 +12802,7 @@ as $$
     end
 $$;
 comment on function payout.known_of(text, bigint[]) is
-    'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
+    'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
     'have; of the database the reason for which claims are stopped.';
 -- frozen: procedures/operate/major_units.sql b27b6ef00469
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
@@ -12989,7 +12985,7 @@ end
 $$;
 comment on function payout.measure_transfers(timestamptz, integer) is
     'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql b04bfc1c0668
+-- frozen: procedures/operate/measure_upkeep.sql 22e59ca84e78
 create or replace function payout.measure_upkeep(p_now timestamptz)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13001,12 +12997,7 @@ begin
     with compared as (
         select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
         from (values ('comparison'), ('newest')) as k (kind)
-        left join lateral (
-            select n.finished_at from payout.stripe_reads as n
-            where n.kind = k.kind and n.kind in ('newest', 'events', 'comparison')
-                and n.finished_at is not null and payout.is_of_this_database(n)
-            order by n.read_id desc limit 1
-        ) as r on true
+        cross join lateral payout.newest_read(k.kind) as r
         left join lateral (
             select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
         ) as e on true
@@ -13202,7 +13193,7 @@ as $$
 $$;
 comment on function payout.previewed_acts(text, bigint[], boolean) is
     'One row for each transfer, with result preview, already or refused.';
--- frozen: procedures/operate/propose.sql 9b4e1af44c28
+-- frozen: procedures/operate/propose.sql a06f585f327e
 create or replace function payout.propose(
     p_verb text,
     p_reason text,
@@ -13218,9 +13209,7 @@ as $$
 declare
     v_subject text := coalesce(p_subject,
         case cardinality(p_payout_transfer_ids) when 1 then p_payout_transfer_ids[1]::text end);
-    v_details jsonb := p_details
-        || jsonb_build_object(
-            'verb', p_verb, 'payout_transfer_ids', to_jsonb(p_payout_transfer_ids))
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
         || payout.known_of(p_verb, p_payout_transfer_ids);
     v_call text;
     v_proposal_id bigint;

@@ -228,6 +228,7 @@ select 'payout.kept_of_page(payout.stripe_reads, jsonb, payout.discrepancy[])'::
 select 'payout.lookup_outcome(payout.stripe_reads, payout.transfer_states)'::regprocedure;
 select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
 select 'payout.may_be_ours(payout.stripe_transfer)'::regprocedure;
+select 'payout.newest_read(text)'::regprocedure;
 select 'payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
 select 'payout.not_ours_rule(text, jsonb)'::regprocedure;
 select 'payout.note_reversals(payout.stripe_transfer[])'::regprocedure;

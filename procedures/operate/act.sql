@@ -56,18 +56,19 @@ begin
     v_ids := payout.record_acts(p_verb, v_ids, p_reason, p_details);
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
-        s.state::text, d.result, d.detail
+        s.state::text,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'done'
+            when a.result = 'preview' then 'refused'
+            else a.result
+        end,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'was ' || a.state
+            when a.result = 'preview' then 'its row contradicts its facts: it was set aside'
+            else a.detail
+        end
     from unnest(v_acts) as a
     join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id
-    cross join lateral (
-        select 'done', 'was ' || a.state where a.payout_transfer_id = any (v_ids)
-        union all
-        select 'refused', 'its row contradicts its facts: it was set aside'
-        where a.result = 'preview'
-        union all
-        select a.result, a.detail
-        limit 1
-    ) as d (result, detail)
     order by a.payout_transfer_id;
 end
 $$;

@@ -3,8 +3,7 @@
 -- Called by: adopt_database, to see that it can be done, and do_proposed, which does it.
 -- Locks: the row of settings, so that two operators record one adoption.
 -- A comparison does not show transfers that the old database sent after it began: hence it must
--- have begun within the last hour, however long it took. One that began under a clock that has
--- been set back since is of unknown age.
+-- have begun within the last hour, however long it took.
 -- Raises: SP320 no reason; SP410 no comparison by this identity, or no recent one.
 
 create or replace function payout.adopt(
@@ -34,14 +33,8 @@ begin
     end if;
 
     select r.read_id into v_read_id
-    from payout.stripe_reads as r
-    where r.kind = 'comparison'
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is not null
-        and payout.is_of_this_database(r)
-        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.read_id desc
-    limit 1;
+    from payout.newest_read('comparison') as r
+    where r.begun_at >= payout.clock() - interval '1 hour';
     if v_read_id is null and p_without_reconcile is not true then
         raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
             using

@@ -17,17 +17,7 @@ as $$
             'the last comparison finished at ' || last.finished_at || ': ' || last.result,
             'no comparison has finished'),
         'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
-    from (select) as always
-    left join lateral (
-        select r.finished_at, r.result
-        from payout.stripe_reads as r
-        where r.kind = 'comparison'
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is not null
-            and payout.is_of_this_database(r)
-        order by r.read_id desc
-        limit 1
-    ) as last on true
+    from payout.newest_read('comparison') as last
     left join lateral (
         select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
     ) as first on true

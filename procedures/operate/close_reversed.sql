@@ -1,6 +1,5 @@
 -- close_reversed: book that reversed money of a payee is not owed any more, oldest transfer first.
 --
--- Called by: write_off, repay, pay_again and do_proposed.
 -- Locks: the progress rows of the transfers, in id order.
 -- Raises: SP314 no reason, no amount, or more than is owed.
 

@@ -12,6 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case
         when p_payout_transfer_ids <> '{}' then jsonb_build_object(
+            'payout_transfer_ids', to_jsonb(p_payout_transfer_ids),
             'attempts', (
                 select jsonb_agg(s.attempt order by s.payout_transfer_id)
                 from payout.transfer_states as s
@@ -28,5 +29,5 @@ as $$
     end
 $$;
 comment on function payout.known_of(text, bigint[]) is
-    'Of transfers their attempts, in the order of their numbers, and how many discrepancies they '
+    'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
     'have; of the database the reason for which claims are stopped.';

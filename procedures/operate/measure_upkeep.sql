@@ -13,12 +13,7 @@ begin
     with compared as (
         select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
         from (values ('comparison'), ('newest')) as k (kind)
-        left join lateral (
-            select n.finished_at from payout.stripe_reads as n
-            where n.kind = k.kind and n.kind in ('newest', 'events', 'comparison')
-                and n.finished_at is not null and payout.is_of_this_database(n)
-            order by n.read_id desc limit 1
-        ) as r on true
+        cross join lateral payout.newest_read(k.kind) as r
         left join lateral (
             select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
         ) as e on true

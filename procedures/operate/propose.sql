@@ -17,9 +17,7 @@ as $$
 declare
     v_subject text := coalesce(p_subject,
         case cardinality(p_payout_transfer_ids) when 1 then p_payout_transfer_ids[1]::text end);
-    v_details jsonb := p_details
-        || jsonb_build_object(
-            'verb', p_verb, 'payout_transfer_ids', to_jsonb(p_payout_transfer_ids))
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb)
         || payout.known_of(p_verb, p_payout_transfer_ids);
     v_call text;
     v_proposal_id bigint;

@@ -2,7 +2,6 @@
 --
 -- A reversal that another transaction books meanwhile has a row of its own, which stays: neither
 -- waits for the other.
--- Called by: close_reversed.
 
 create or replace function payout.unlist_closed(p_payout_transfer_ids bigint[])
 returns void

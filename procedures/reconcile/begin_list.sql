@@ -13,22 +13,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := payout.clock();
-    v_last payout.stripe_reads;
+    v_last payout.stripe_reads := payout.newest_read(p_kind);
     v_overlap interval := case p_kind
         when 'newest' then interval '1 hour' else interval '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    -- The true time of a read that was begun under a clock that was ahead is unknown.
-    select * into v_last
-    from payout.stripe_reads as r
-    where r.kind = p_kind
-        and r.finished_at is not null
-        and r.begun_at <= v_now
-        and payout.is_of_this_database(r)
-    order by r.read_id desc
-    limit 1;
     -- A rule that has ended may have hidden any of them.
     if v_last.newest_created_at is not null and not exists (
         select from payout.not_ours_rules as r

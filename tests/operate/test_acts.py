@@ -662,6 +662,33 @@ def test_nobody_approves_to_settle_outside_after_stripe_has_shown_a_transfer(
 
 
 @mutant(
+    "a proposal that outlives an alarm which commits behind a later one",
+    "known_of",
+    "select count(*)\n",
+    "select max(d.discrepancy_id)\n",
+)
+def test_an_alarm_counts_for_an_approval_however_late_it_commits(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """The number of the first alarm is smaller than that of the one that was known."""
+    engine, late = shared_engine, connect()
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    alarm = (
+        "insert into payout.discrepancies (kind, payout_transfer_id, advice) "
+        "values ('missing_at_stripe', %s, 'Look it up.')"
+    )
+    with late.transaction():
+        late.execute(alarm, [transfer])
+        engine.db.execute(alarm, [transfer])
+        assert outside(engine, transfer) == [Act(transfer, "scheduled", "proposed")]
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    refused = refusal(engine.approver, "select payout_api.approve(%s, 'looked')", [proposal])
+    assert refused is not None
+    assert refused.sqlstate == "SP402"
+    assert engine.progress(transfer).state == "scheduled"
+
+
+@mutant(
     "a new key as soon as two people gave the old one up",
     "evidence_for_new_key",
     "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",
