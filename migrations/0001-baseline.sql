@@ -3413,6 +3413,24 @@ $$;
 comment on function payout.end_holds(bigint[], text, text) is
     'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
     'operator_actions.';
+-- frozen: procedures/transfers/first_entry_id.sql f2d7c3884070
+create or replace function payout.first_entry_id(p_since timestamptz)
+returns bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (
+            select min(s.first_id)
+            from payout.seals as s
+            where s.table_name = 'ledger_entries' and s.rows_until >= p_since
+        ),
+        (select max(s.last_id) + 1 from payout.seals as s where s.table_name = 'ledger_entries'),
+        -9223372036854775808)
+$$;
+comment on function payout.first_entry_id(timestamptz) is
+    'An id below which no entry was booked at p_since or later.';
 -- frozen: procedures/transfers/fold_facts.sql 25e8565e55ea
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
@@ -7152,7 +7170,7 @@ end
 $$;
 comment on function payout.begin_due_reads(text, text, integer) is
     'Begins up to p_limit reads of kind lookup or reversals and returns them.';
--- frozen: procedures/reconcile/begin_list.sql 31dca0f350b3
+-- frozen: procedures/reconcile/begin_list.sql 9cade99285c7
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -7189,7 +7207,8 @@ begin
         (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
             select count(*)
             from payout.ledger_entries as e
-            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
+            where e.kind = 'paid' and e.ledger_entry_id >= payout.first_entry_id(v_books_from)
+                and e.created_at >= v_books_from and e.created_at < v_now))
     on conflict do nothing;
 end
 $$;
@@ -7422,7 +7441,7 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind; abandons one that no longer counts.';
--- frozen: procedures/reconcile/find_missing.sql 4de94e82f30a
+-- frozen: procedures/reconcile/find_missing.sql 98dc87d14ee8
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -7448,6 +7467,7 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
+        and e.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'
@@ -9832,7 +9852,7 @@ as $$
 $$;
 comment on function payout.first_unsealed_rows() is
     'Each with its time, and the time of the mark that its table has; no row: all are sealed.';
--- frozen: procedures/audit/ledger_page.sql 93ce85cab96e
+-- frozen: procedures/audit/ledger_page.sql c80ba1d212ee
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
     p_to timestamptz,
@@ -9869,21 +9889,7 @@ as $$
         select l.*
         from payout.ledger_entries as l
         where l.ledger_entry_id > p_after
-            and l.ledger_entry_id >= coalesce(
-                (
-                    select f.first_id
-                    from payout.seals as f
-                    where f.table_name = 'ledger_entries' and f.last_id > p_after
-                        and f.rows_until >= p_from
-                    order by f.last_id
-                    limit 1
-                ),
-                (
-                    select max(n.last_id) + 1
-                    from payout.seals as n
-                    where n.table_name = 'ledger_entries'
-                ),
-                -9223372036854775808)
+            and l.ledger_entry_id >= payout.first_entry_id(p_from)
             and l.created_at >= p_from and l.created_at < p_to
         order by l.ledger_entry_id
         limit p_limit

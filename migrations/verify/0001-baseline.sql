@@ -115,6 +115,7 @@ select 'payout.booked_states(bigint, bigint)'::regprocedure;
 select 'payout.change_of_account(text)'::regprocedure;
 select 'payout.destinations(payout.payout_transfers, integer)'::regprocedure;
 select 'payout.end_holds(bigint[], text, text)'::regprocedure;
+select 'payout.first_entry_id(timestamptz)'::regprocedure;
 select 'payout.fold_facts(bigint, bigint)'::regprocedure;
 select 'payout.free_turns(timestamptz)'::regprocedure;
 select 'payout.held(text, text)'::regprocedure;

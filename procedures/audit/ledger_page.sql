@@ -39,21 +39,7 @@ as $$
         select l.*
         from payout.ledger_entries as l
         where l.ledger_entry_id > p_after
-            and l.ledger_entry_id >= coalesce(
-                (
-                    select f.first_id
-                    from payout.seals as f
-                    where f.table_name = 'ledger_entries' and f.last_id > p_after
-                        and f.rows_until >= p_from
-                    order by f.last_id
-                    limit 1
-                ),
-                (
-                    select max(n.last_id) + 1
-                    from payout.seals as n
-                    where n.table_name = 'ledger_entries'
-                ),
-                -9223372036854775808)
+            and l.ledger_entry_id >= payout.first_entry_id(p_from)
             and l.created_at >= p_from and l.created_at < p_to
         order by l.ledger_entry_id
         limit p_limit

@@ -41,7 +41,8 @@ begin
         (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
             select count(*)
             from payout.ledger_entries as e
-            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
+            where e.kind = 'paid' and e.ledger_entry_id >= payout.first_entry_id(v_books_from)
+                and e.created_at >= v_books_from and e.created_at < v_now))
     on conflict do nothing;
 end
 $$;

@@ -28,6 +28,7 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
+        and e.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'

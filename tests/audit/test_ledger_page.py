@@ -82,9 +82,9 @@ def books(busy: Engine, request: pytest.FixtureRequest) -> Engine:
 @mutant("the end belongs to a page", "ledger_page", "l.created_at < p_to", "l.created_at <= p_to")
 @mutant(
     "ranges that end at the begin",
-    "ledger_page",
-    "and f.rows_until >= p_from",
-    "and f.rows_until > p_from + interval '1 day'",
+    "first_entry_id",
+    "and s.rows_until >= p_since",
+    "and s.rows_until > p_since + interval '1 day'",
     at="sealed",
 )
 @mutant("an amount in minor units only", "ledger_page", "e.amount_minor * c.minor_unit", "1.0")
@@ -162,8 +162,8 @@ def test_totals_of_all_time_are_the_trial_balance(books: Engine) -> None:
 
 @mutant(
     "a page that reads all that was sealed before it",
-    "ledger_page",
-    "and f.rows_until >= p_from",
+    "first_entry_id",
+    "and s.rows_until >= p_since",
     "",
 )
 def test_a_page_reads_no_sealed_range_that_was_over_before_it(busy: Engine) -> None:

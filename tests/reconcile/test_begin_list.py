@@ -10,6 +10,9 @@ from threading import Barrier
 
 import pytest
 
+from tests.audit.sealing import seal_everything, value
+from tests.audit.test_balances_as_of import ROWS_READ
+from tests.busy import age
 from tests.conftest import Connection
 from tests.engine import Engine, no_answer, unguarded
 from tests.identity.identities import adopted_elsewhere, identity_problem
@@ -51,6 +54,31 @@ def test_the_first_comparison_is_of_all_that_stripe_has(engine: Engine) -> None:
     read = begin(engine.db)
     assert (read.path, read.parameters) == ("/v1/transfers", {})
     assert (read.objects_seen, read.objects_expected) == (0, 1)
+
+
+@mutant(
+    "comparisons that count the whole ledger",
+    "begin_list",
+    "payout.first_entry_id(v_books_from)",
+    "-9000000000000000000",
+)
+def test_a_comparison_counts_no_entries_that_were_sealed_before_its_books_begin(
+    engine: Engine,
+) -> None:
+    pay(engine, *(f"seller_{number}" for number in range(1, 11)))
+    age(engine, days=3)
+    seal_everything(engine.db)
+    reconcile(
+        engine.db,
+        *(ours(engine.db, f"tr_{n}", payee_id=f"seller_{n}") for n in range(1, 11)),
+    )
+    pay(engine, "seller_11", settlement_id="set_late")
+    before = value(engine.db, ROWS_READ)
+
+    read = begin(engine.db)
+
+    assert read.objects_expected == 1
+    assert value(engine.db, ROWS_READ) - before < 10
 
 
 @mutant(
