@@ -7170,7 +7170,7 @@ end
 $$;
 comment on function payout.begin_due_reads(text, text, integer) is
     'Begins up to p_limit reads of kind lookup or reversals and returns them.';
--- frozen: procedures/reconcile/begin_list.sql 9cade99285c7
+-- frozen: procedures/reconcile/begin_list.sql efefc281bb10
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -7206,9 +7206,13 @@ begin
         jsonb_build_array(v_query), v_query, p_worker, v_now, v_books_from,
         (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
             select count(*)
-            from payout.ledger_entries as e
-            where e.kind = 'paid' and e.ledger_entry_id >= payout.first_entry_id(v_books_from)
-                and e.created_at >= v_books_from and e.created_at < v_now))
+            from (
+                -- Kept apart by the offset, so that it is read by its ids.
+                select l.* from payout.ledger_entries as l
+                where l.ledger_entry_id >= payout.first_entry_id(v_books_from)
+                offset 0
+            ) as e
+            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
     on conflict do nothing;
 end
 $$;
@@ -7441,7 +7445,7 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind; abandons one that no longer counts.';
--- frozen: procedures/reconcile/find_missing.sql 98dc87d14ee8
+-- frozen: procedures/reconcile/find_missing.sql 251dac599302
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -7462,12 +7466,16 @@ begin
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
         payout.transfer_facts(t, c.is_livemode), '{}'::jsonb, null::bigint
-    from payout.ledger_entries as e
+    from (
+        -- Kept apart by the offset, so that it is read by its ids.
+        select l.* from payout.ledger_entries as l
+        where l.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
+        offset 0
+    ) as e
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
-        and e.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'

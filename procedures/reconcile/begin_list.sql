@@ -40,9 +40,13 @@ begin
         jsonb_build_array(v_query), v_query, p_worker, v_now, v_books_from,
         (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
             select count(*)
-            from payout.ledger_entries as e
-            where e.kind = 'paid' and e.ledger_entry_id >= payout.first_entry_id(v_books_from)
-                and e.created_at >= v_books_from and e.created_at < v_now))
+            from (
+                -- Kept apart by the offset, so that it is read by its ids.
+                select l.* from payout.ledger_entries as l
+                where l.ledger_entry_id >= payout.first_entry_id(v_books_from)
+                offset 0
+            ) as e
+            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
     on conflict do nothing;
 end
 $$;

@@ -23,12 +23,16 @@ begin
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
         payout.transfer_facts(t, c.is_livemode), '{}'::jsonb, null::bigint
-    from payout.ledger_entries as e
+    from (
+        -- Kept apart by the offset, so that it is read by its ids.
+        select l.* from payout.ledger_entries as l
+        where l.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
+        offset 0
+    ) as e
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
-        and e.ledger_entry_id >= payout.first_entry_id(p_read.books_from)
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'
