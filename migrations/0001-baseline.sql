@@ -2652,7 +2652,7 @@ insert into payout.ledger_accounts (account, meaning) values
     ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql bbd6f70ddbfc
+-- frozen: sql/data/situations.sql 864f739c4804
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2692,7 +2692,8 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('may_be_executed_later', 'operator',
         'Your payout is being checked.',
         'Stripe may carry it out later by itself: decide in its Dashboard. Once it surely will '
-        'not, two people give it up; then retry, settle_outside or cancel it.',
+        'not, two people give it up: it is sent again after a look, or, held first, settled '
+        'outside or cancelled.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer}, '
         'p_force => true);'),
     ('shown_otherwise', 'operator',
@@ -5902,7 +5903,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 985f76d7fc49
+-- frozen: procedures/report/act_problem.sql 53e42eba26ae
 create or replace function payout.act_problem(
     p_signal text,
     p_state payout.transfer_states,
@@ -5968,7 +5969,8 @@ begin
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
             else 'it may be at Stripe: a look at its list has to find nothing first, after '
-                || date_trunc('second', payout.look_awaited_from(p_state)) || '; this call plans it'
+                || date_trunc('second', payout.look_awaited_from(p_state))
+                || '; this call plans it, and hold keeps it from being sent meanwhile'
         end
     end;
 end

@@ -65,7 +65,8 @@ begin
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
             else 'it may be at Stripe: a look at its list has to find nothing first, after '
-                || date_trunc('second', payout.look_awaited_from(p_state)) || '; this call plans it'
+                || date_trunc('second', payout.look_awaited_from(p_state))
+                || '; this call plans it, and hold keeps it from being sent meanwhile'
         end
     end;
 end

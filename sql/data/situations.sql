@@ -39,7 +39,8 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('may_be_executed_later', 'operator',
         'Your payout is being checked.',
         'Stripe may carry it out later by itself: decide in its Dashboard. Once it surely will '
-        'not, two people give it up; then retry, settle_outside or cancel it.',
+        'not, two people give it up: it is sent again after a look, or, held first, settled '
+        'outside or cancelled.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer}, '
         'p_force => true);'),
     ('shown_otherwise', 'operator',

@@ -371,6 +371,26 @@ def test_what_waits_for_its_account_is_looked_for_and_ended_in_its_wait(engine: 
     assert projection_is_right(engine)
 
 
+def test_one_that_was_given_up_and_is_held_ends_instead_of_being_sent_again(
+    engine: Engine,
+) -> None:
+    """The refusal says so: the look that allows its end allows its next key as well."""
+    (transfer,) = engine.settle()
+    engine.set(max_tries=1)
+    unknown(engine, engine.claim_one())
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    engine.approve()
+    assert "and hold keeps it from being sent meanwhile" in detail(engine, "cancel", transfer)
+    engine.hold("transfer", str(transfer))
+    engine.let_pass("25 hours")
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+    assert engine.claim() == []
+    assert ended(engine, "cancel", transfer) == "done"
+    assert balances(engine) == {}
+    assert projection_is_right(engine)
+
+
 def test_a_look_that_could_not_tell_is_asked_for_again(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.report(refusal_by_stripe(claim := engine.claim_one(), 400, "account_invalid"))
