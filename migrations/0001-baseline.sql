@@ -1642,7 +1642,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 01e3a4dbe347
+-- frozen: sql/tables/operations.sql 2f80af83d901
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1876,8 +1876,6 @@ create unique index holds_scope_subject_open_key
     where released_at is null;
 create index holds_subject_of_a_cap_idx on payout.holds (subject) where awaits = 'cap';
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
-create index holds_expires_at_idx on payout.holds (expires_at)
-    where expires_at is not null and released_at is null;
 
 create trigger _500_refuse_delete before delete on payout.holds
     for each row execute function payout.tg__refuse_change();
