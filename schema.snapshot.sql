@@ -379,7 +379,6 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     constraint release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL))))
     constraint scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'worker'::text, 'currency'::text, 'payee'::text, 'settlement'::text, 'transfer'::text])))
-    index holds_expires_at_idx USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (released_at IS NULL))
     index holds_placed_at_idx USING btree (placed_at) WHERE (discrepancy_id IS NOT NULL)
     unique index holds_scope_subject_open_key USING btree (scope, subject, ((discrepancy_id IS NULL)), awaits) NULLS NOT DISTINCT WHERE (released_at IS NULL)
     index holds_subject_of_a_cap_idx USING btree (subject) WHERE (awaits = 'cap'::text)

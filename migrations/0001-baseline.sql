@@ -1599,7 +1599,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
--- frozen: sql/tables/operations.sql 24078002ac6c
+-- frozen: sql/tables/operations.sql 03b46c24ccbe
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1826,8 +1826,6 @@ create unique index holds_scope_subject_open_key
     where released_at is null;
 create index holds_subject_of_a_cap_idx on payout.holds (subject) where awaits = 'cap';
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
-create index holds_expires_at_idx on payout.holds (expires_at)
-    where expires_at is not null and released_at is null;
 
 create trigger _500_refuse_delete before delete on payout.holds
     for each row execute function payout.tg__refuse_change();
