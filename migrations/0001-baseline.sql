@@ -12247,13 +12247,13 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 71166afa2325
+-- frozen: procedures/operate/close_reversed.sql 8cc14702bce5
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
     p_currency text,
+    p_payout_transfer_ids bigint[],
     p_amount_minor bigint,
-    p_payout_transfer_id bigint,
     p_reason text,
     p_preview boolean
 )
@@ -12263,21 +12263,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[];
     v_acts payout.act_result[];
     v_open_minor bigint;
     v_action_id bigint;
 begin
-    v_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id in (
-                select r.payout_transfer_id
-                from payout_api.reversed_money as r
-                where r.payee_id = p_payee_id and r.currency = p_currency
-                    and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
-        order by s.payout_transfer_id
-        for update);
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+    order by s.payout_transfer_id
+    for update;
     select coalesce(sum(r.open_minor), 0)::bigint,
         array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
@@ -12292,7 +12285,7 @@ begin
         select o.*, least(o.open_minor, p_amount_minor + o.open_minor
             - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
-        where o.payout_transfer_id = any (v_ids)
+        where o.payout_transfer_id = any (p_payout_transfer_ids)
     ) as r
     cross join payout.engine_settings as e;
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
@@ -12309,7 +12302,7 @@ begin
         insert into payout.operator_actions (action, subject, reason, details)
         values (p_verb, p_payee_id, p_reason, jsonb_build_object(
             'currency', p_currency, 'amount_minor', p_amount_minor,
-            'payout_transfer_id', p_payout_transfer_id))
+            'payout_transfer_ids', to_jsonb(p_payout_transfer_ids)))
         returning operator_action_id into v_action_id;
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -12318,17 +12311,22 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
-        perform payout.unlist_closed(v_ids);
+        delete from payout.open_reversals as o
+        where o.payout_transfer_id = any (p_payout_transfer_ids)
+            and not exists (
+                select from payout_api.reversed_money as m
+                where m.payout_transfer_id = o.payout_transfer_id
+            );
     end if;
     return query select * from unnest(v_acts);
 end
 $$;
 comment on function payout.close_reversed(
-    text, text, text, bigint, bigint, text, boolean
+    text, text, text, bigint[], bigint, text, boolean
 ) is
-    'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
+    'Books p_amount_minor of these transfers of a payee as write_off entries; one row for each '
     'transfer. A preview changes nothing, and says if another person has to approve.';
--- frozen: procedures/operate/do_proposed.sql b53849b4fed1
+-- frozen: procedures/operate/do_proposed.sql d102d29c18c1
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -12370,8 +12368,8 @@ begin
             perform payout.end_holds(v_hold_ids, session_user, p_proposal.reason);
         when 'write_off' then
             return query select * from payout.close_reversed(
-                'write_off', v_details ->> 'payee_id', v_details ->> 'currency',
-                (v_details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
+                'write_off', v_details ->> 'payee_id', v_details ->> 'currency', v_ids,
+                (v_details ->> 'amount_minor')::bigint, p_proposal.reason, false);
         when 'repay' then
             return query select * from payout.pay_again(
                 v_ids[1], (v_details ->> 'amount_minor')::bigint, p_proposal.reason);
@@ -13103,7 +13101,7 @@ revoke execute on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql a39cb78e7bfa
+-- frozen: procedures/operate/pay_again.sql ba7fec1df725
 create or replace function payout.pay_again(
     p_payout_transfer_id bigint, p_amount_minor bigint, p_reason text
 )
@@ -13120,8 +13118,8 @@ begin
     from payout.payout_transfers as t
     where t.payout_transfer_id = p_payout_transfer_id;
     perform payout.close_reversed(
-        'repay', v_transfer.payee_id, v_transfer.currency, p_amount_minor, p_payout_transfer_id,
-        p_reason, false);
+        'repay', v_transfer.payee_id, v_transfer.currency, array[p_payout_transfer_id],
+        p_amount_minor, p_reason, false);
     v_settlement_id := (
         select format('repay_%s_%s', p_payout_transfer_id, n.number)
         from generate_series(1, 1000) as n (number)
@@ -13372,7 +13370,7 @@ comment on function payout_api.release_hold(bigint, text) is
     'already; or proposed: the hold of an open alarm stays until another person approves.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/repay.sql c5b4861bcaa4
+-- frozen: procedures/operate/repay.sql 22031ba1ee67
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13390,7 +13388,7 @@ begin
     from payout.payout_transfers as t
     left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
     cross join lateral payout.close_reversed(
-        'repay', t.payee_id, t.currency, r.open_minor, t.payout_transfer_id, p_reason, true) as a
+        'repay', t.payee_id, t.currency, v_ids, r.open_minor, p_reason, true) as a
     where t.payout_transfer_id = p_payout_transfer_id;
     if p_preview is true then
         return next v_owed;
@@ -13886,22 +13884,6 @@ comment on function payout_api.time_from_now(timestamptz) is
 revoke execute on function payout_api.time_from_now(timestamptz) from public;
 grant execute on function payout_api.time_from_now(timestamptz)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/unlist_closed.sql 79d0b7f2afad
-create or replace function payout.unlist_closed(p_payout_transfer_ids bigint[])
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    delete from payout.open_reversals as o
-    where o.payout_transfer_id = any (p_payout_transfer_ids)
-        and not exists (
-            select from payout_api.reversed_money as m
-            where m.payout_transfer_id = o.payout_transfer_id
-        )
-$$;
-comment on function payout.unlist_closed(bigint[]) is
-    'Removes the rows of open_reversals of these transfers, unless something of them is owed.';
 -- frozen: procedures/operate/verify_books.sql 00cd100b2ea0
 create or replace function payout_api.verify_books(
     p_from bigint default null, p_to bigint default null
@@ -14048,7 +14030,7 @@ end
 $$;
 comment on function payout.warn_of_former_accounts(payout.holds) is
     'WARNING with their number, if the hold has a payee, settlement or transfer for its subject.';
--- frozen: procedures/operate/write_off.sql 6f8bb56a48d2
+-- frozen: procedures/operate/write_off.sql a5dd49e4fea3
 create or replace function payout_api.write_off(
     p_payee_id text,
     p_currency text,
@@ -14063,25 +14045,30 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids bigint[] := array(
+        select r.payout_transfer_id
+        from payout_api.reversed_money as r
+        where r.payee_id = p_payee_id and r.currency = p_currency);
     v_acts payout.act_result[] := array(
         select a
         from payout.close_reversed(
-            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
+            'write_off', p_payee_id, p_currency, v_ids, p_amount_minor, p_reason, true) as a);
 begin
     if p_preview is true then
         return query select * from unnest(v_acts);
-    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
+        return;
+    end if;
+    v_ids := array(select a.payout_transfer_id from unnest(v_acts) as a);
+    if p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
         return query
         select * from payout.propose(
-            'write_off', p_reason,
-            array(select a.payout_transfer_id from unnest(v_acts) as a),
-            jsonb_build_object(
+            'write_off', p_reason, v_ids, jsonb_build_object(
                 'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor),
             p_payee_id);
     else
         return query
         select * from payout.close_reversed(
-            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, false);
+            'write_off', p_payee_id, p_currency, v_ids, p_amount_minor, p_reason, false);
     end if;
 end
 $$;

@@ -1,14 +1,16 @@
 -- close_reversed: book that reversed money of a payee is not owed any more, oldest transfer first.
 --
+-- A reversal that another transaction books meanwhile has a row of its own in open_reversals, which
+-- stays: neither waits for the other.
 -- Locks: the progress rows of the transfers, in id order.
--- Raises: SP314 no reason, no amount, or more than is owed.
+-- Raises: SP314 no reason, no amount, or more than is owed of these transfers.
 
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
     p_currency text,
+    p_payout_transfer_ids bigint[],
     p_amount_minor bigint,
-    p_payout_transfer_id bigint,
     p_reason text,
     p_preview boolean
 )
@@ -18,21 +20,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[];
     v_acts payout.act_result[];
     v_open_minor bigint;
     v_action_id bigint;
 begin
-    v_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id in (
-                select r.payout_transfer_id
-                from payout_api.reversed_money as r
-                where r.payee_id = p_payee_id and r.currency = p_currency
-                    and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
-        order by s.payout_transfer_id
-        for update);
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+    order by s.payout_transfer_id
+    for update;
     select coalesce(sum(r.open_minor), 0)::bigint,
         array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
@@ -47,7 +42,7 @@ begin
         select o.*, least(o.open_minor, p_amount_minor + o.open_minor
             - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
-        where o.payout_transfer_id = any (v_ids)
+        where o.payout_transfer_id = any (p_payout_transfer_ids)
     ) as r
     cross join payout.engine_settings as e;
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
@@ -64,7 +59,7 @@ begin
         insert into payout.operator_actions (action, subject, reason, details)
         values (p_verb, p_payee_id, p_reason, jsonb_build_object(
             'currency', p_currency, 'amount_minor', p_amount_minor,
-            'payout_transfer_id', p_payout_transfer_id))
+            'payout_transfer_ids', to_jsonb(p_payout_transfer_ids)))
         returning operator_action_id into v_action_id;
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -73,13 +68,18 @@ begin
             'settlement_funds', a.amount_minor, a.currency, v_action_id
         from unnest(v_acts) as a
         join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
-        perform payout.unlist_closed(v_ids);
+        delete from payout.open_reversals as o
+        where o.payout_transfer_id = any (p_payout_transfer_ids)
+            and not exists (
+                select from payout_api.reversed_money as m
+                where m.payout_transfer_id = o.payout_transfer_id
+            );
     end if;
     return query select * from unnest(v_acts);
 end
 $$;
 comment on function payout.close_reversed(
-    text, text, text, bigint, bigint, text, boolean
+    text, text, text, bigint[], bigint, text, boolean
 ) is
-    'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
+    'Books p_amount_minor of these transfers of a payee as write_off entries; one row for each '
     'transfer. A preview changes nothing, and says if another person has to approve.';

@@ -46,8 +46,8 @@ begin
             perform payout.end_holds(v_hold_ids, session_user, p_proposal.reason);
         when 'write_off' then
             return query select * from payout.close_reversed(
-                'write_off', v_details ->> 'payee_id', v_details ->> 'currency',
-                (v_details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
+                'write_off', v_details ->> 'payee_id', v_details ->> 'currency', v_ids,
+                (v_details ->> 'amount_minor')::bigint, p_proposal.reason, false);
         when 'repay' then
             return query select * from payout.pay_again(
                 v_ids[1], (v_details ->> 'amount_minor')::bigint, p_proposal.reason);

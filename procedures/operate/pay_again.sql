@@ -19,8 +19,8 @@ begin
     from payout.payout_transfers as t
     where t.payout_transfer_id = p_payout_transfer_id;
     perform payout.close_reversed(
-        'repay', v_transfer.payee_id, v_transfer.currency, p_amount_minor, p_payout_transfer_id,
-        p_reason, false);
+        'repay', v_transfer.payee_id, v_transfer.currency, array[p_payout_transfer_id],
+        p_amount_minor, p_reason, false);
     v_settlement_id := (
         select format('repay_%s_%s', p_payout_transfer_id, n.number)
         from generate_series(1, 1000) as n (number)

@@ -22,7 +22,7 @@ begin
     from payout.payout_transfers as t
     left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
     cross join lateral payout.close_reversed(
-        'repay', t.payee_id, t.currency, r.open_minor, t.payout_transfer_id, p_reason, true) as a
+        'repay', t.payee_id, t.currency, v_ids, r.open_minor, p_reason, true) as a
     where t.payout_transfer_id = p_payout_transfer_id;
     if p_preview is true then
         return next v_owed;

@@ -17,25 +17,30 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_ids bigint[] := array(
+        select r.payout_transfer_id
+        from payout_api.reversed_money as r
+        where r.payee_id = p_payee_id and r.currency = p_currency);
     v_acts payout.act_result[] := array(
         select a
         from payout.close_reversed(
-            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
+            'write_off', p_payee_id, p_currency, v_ids, p_amount_minor, p_reason, true) as a);
 begin
     if p_preview is true then
         return query select * from unnest(v_acts);
-    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
+        return;
+    end if;
+    v_ids := array(select a.payout_transfer_id from unnest(v_acts) as a);
+    if p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
         return query
         select * from payout.propose(
-            'write_off', p_reason,
-            array(select a.payout_transfer_id from unnest(v_acts) as a),
-            jsonb_build_object(
+            'write_off', p_reason, v_ids, jsonb_build_object(
                 'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor),
             p_payee_id);
     else
         return query
         select * from payout.close_reversed(
-            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, false);
+            'write_off', p_payee_id, p_currency, v_ids, p_amount_minor, p_reason, false);
     end if;
 end
 $$;

@@ -172,8 +172,8 @@ def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
 @mutant(
     "a large amount written off by one person",
     "write_off",
-    "elsif p_amount_minor > (",
-    "elsif 0 > (",
+    "if p_amount_minor > (",
+    "if 0 > (",
 )
 def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -188,9 +188,9 @@ def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
 
 @mutant(
     "a proposal to write off that outlives an alarm",
-    "write_off",
-    "array(select a.payout_transfer_id from unnest(v_acts) as a)",
-    "'{}'",
+    "do_proposed",
+    "not v_details @> payout.known_of(v_verb, v_ids)",
+    "false",
 )
 def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
@@ -216,7 +216,7 @@ def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> Non
 )
 @mutant(
     "a part written off, and the rest forgotten",
-    "unlist_closed",
+    "close_reversed",
     "where m.payout_transfer_id = o.payout_transfer_id",
     "where false",
 )

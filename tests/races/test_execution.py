@@ -17,6 +17,7 @@ from payout_engine.database import Database
 from payout_engine.reporter import Reporter
 from tests.conftest import Connection
 from tests.engine import Engine, rate_limited, success
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, wait_until_blocked
 from tests.settle.marketplace import refused
 
@@ -157,6 +158,12 @@ def test_a_repeated_hold_does_not_commit_behind_the_release(
     assert engine.open_holds() == []
 
 
+@mutant(
+    "a release over an alarm that came while it waited",
+    "release_hold",
+    "elsif v_known <> payout.known_of('release_hold', v_ids) then",
+    "elsif false then",
+)
 def test_a_release_does_not_undo_the_hold_of_an_alarm_not_yet_committed(
     shared_engine: Engine, background: ThreadPoolExecutor
 ) -> None:
@@ -179,6 +186,41 @@ def test_a_release_does_not_undo_the_hold_of_an_alarm_not_yet_committed(
     engine.db.execute("commit")
     assert [report.verdict for report in reporting.result()] == ["alarm", "alarm"]
     assert releasing.result() == Refusal("SP402", f"hold {hold_id}: another alarm came meanwhile")
+
+
+@mutant(
+    "an approval that does not wait for the alarm that relies on the hold",
+    "do_proposed",
+    "and h.released_at is null\n            for update);",
+    "and h.released_at is null);",
+)
+def test_an_approved_release_waits_for_an_alarm_not_yet_committed(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    engine, late = shared_engine, connect()
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    ((hold_id,),) = engine.db.execute("select hold_id from payout.holds").fetchall()
+    engine.operator.execute(RELEASE, [hold_id])
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    with late.transaction():
+        late.execute(
+            "with alarm as (insert into payout.discrepancies (kind, payout_transfer_id, advice) "
+            "values ('missing_at_stripe', %s, 'Look it up.') returning discrepancy_id) "
+            "select payout.place_hold('transfer', %s, 'missing', discrepancy_id) from alarm",
+            [transfer, str(transfer)],
+        )
+        approving = background.submit(
+            refused,
+            engine.approver.execute,
+            "select payout_api.approve(%s, 'looked too')",
+            [proposal],
+        )
+        wait_until_blocked(engine.db, engine.approver, by=approving)
+    assert approving.result() == Refusal(
+        "SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile"
+    )
+    assert len(engine.open_holds()) == 1
 
 
 def test_one_outcome_that_waits_for_a_lock_does_not_hold_up_the_others(
