@@ -72,7 +72,7 @@ end
 $$;
 
 set local role payout_owner;
--- frozen: procedures/common/id_fits.sql 9d80b2688801
+-- frozen: procedures/common/id_fits.sql 5b7b2cbdcde7
 create or replace function payout.id_fits(p_id text)
 returns boolean
 language plpgsql
@@ -111,7 +111,6 @@ $$;
 comment on function payout.id_fits(text) is
     'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
     'normal form C.';
-revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- frozen: sql/types.sql af6612edb07e
 create domain payout.external_id as text
@@ -4482,7 +4481,7 @@ $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
     'Refuses a live account while transfers are open that were ever sent, or after anything was '
     'done in test mode (SP411).';
--- frozen: procedures/identity/release.sql 345be65e402f
+-- frozen: procedures/identity/release.sql 0b5c5d6d1a56
 create or replace function payout_api.release()
 returns text
 language sql
@@ -4494,7 +4493,6 @@ $$;
 comment on function payout_api.release() is
     'Major and minor number of the release. A worker of the release before, or of the next one, '
     'goes on while the others are replaced; any other is refused.';
-revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
     to payout_worker, payout_operator, payout_auditor;
 -- frozen: procedures/identity/stop_claims.sql c1661e3a9696
@@ -4916,7 +4914,7 @@ $$;
 comment on function payout.begin_account_waits(text) is
     'Writes a row of account_waits, and an outcome, for each transfer of the settlement without a '
     'date.';
--- frozen: procedures/settle/complete_settlement.sql d2e3002dff41
+-- frozen: procedures/settle/complete_settlement.sql 1f681981f3d7
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
@@ -4980,9 +4978,6 @@ comment on function payout_api.complete_settlement(
     'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. '
     'Safe to repeat with the same content; amounts are in minor units of the currency. '
     'p_register_payees registers payees that are unknown, without an account.';
-revoke execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb, boolean
-) from public;
 grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb, boolean
 ) to payout_app;
@@ -5293,7 +5288,7 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- frozen: procedures/settle/outcomes_since.sql 220435727f77
+-- frozen: procedures/settle/outcomes_since.sql 1849d8287943
 create or replace function payout_api.outcomes_since(
     p_after bigint default 0, p_limit integer default 100
 )
@@ -5377,7 +5372,6 @@ $$;
 comment on function payout_api.outcomes_since(bigint, integer) is
     'Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. '
     'Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.';
-revoke execute on function payout_api.outcomes_since(bigint, integer) from public;
 grant execute on function payout_api.outcomes_since(bigint, integer) to payout_app;
 -- frozen: procedures/settle/owed_transfers.sql 7b524e8f1497
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
@@ -5530,7 +5524,7 @@ end
 $$;
 comment on function payout.refuse_settlement(payout.settlements) is
     'Raises the error of the first thing that is wrong with a settlement.';
--- frozen: procedures/settle/register_payee.sql 6d1a259855a5
+-- frozen: procedures/settle/register_payee.sql 09897e3b8568
 create or replace function payout_api.register_payee(
     p_payee_id text, p_stripe_account_id text default null
 )
@@ -5587,7 +5581,6 @@ comment on function payout_api.register_payee(text, text) is
     'Registers a payee; with an account, records it as the one to pay from now on, and lets '
     'transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its '
     'account under its key.';
-revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
 -- frozen: procedures/settle/register_payees.sql 2888328cc69b
 create or replace function payout.register_payees(p_lines payout.settlement_lines[])
@@ -5660,7 +5653,7 @@ $$;
 comment on function payout.replace_edit(jsonb, jsonb) is
     'Resolves the open discrepancies settlement_edited of a settlement that say otherwise, and '
     'records this one, unless it is known or there is no difference.';
--- frozen: procedures/settle/report_edit.sql bfb38ec967df
+-- frozen: procedures/settle/report_edit.sql 7b7db8f50f98
 create or replace function payout_api.report_edit(
     p_settlement_id text, p_currency text, p_lines jsonb
 )
@@ -5694,7 +5687,6 @@ comment on function payout_api.report_edit(text, text, jsonb) is
     'Compares currency and lines, as complete_settlement takes them, with a complete settlement: '
     'true if they agree, false if not, which is then a discrepancy settlement_edited; null if '
     'there is no such settlement. Changes no settlement and raises nothing.';
-revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
 grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;
 -- frozen: procedures/settle/schedule_payout_job.sql a5e77b6b03d0
 create or replace function payout.schedule_payout_job(
@@ -6960,7 +6952,7 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 2c7867e26097
+-- frozen: procedures/report/report_outcomes.sql 84044bd008c6
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
 returns setof payout.reported
 language plpgsql
@@ -7028,7 +7020,6 @@ $$;
 comment on function payout_api.report_outcomes(jsonb) is
     'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
     'alarm and the state for each.';
-revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
 -- frozen: procedures/report/slow_down.sql a00f1233d8d9
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
@@ -7264,7 +7255,7 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet, with one outcome for all; returns their number.';
--- frozen: procedures/reconcile/claim_reads.sql c04fdcbb2181
+-- frozen: procedures/reconcile/claim_reads.sql ea97e7d99703
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
@@ -7345,9 +7336,6 @@ comment on function payout_api.claim_reads(
     'none; read_in_seconds is the turn of the first page, counted from before the call. The Stripe '
     'account is that of the worker''s key, p_stripe_now the time by Stripe''s Date header; no '
     'look-ups while that is far from the server''s clock.';
-revoke execute on function payout_api.claim_reads(
-    text, integer, text, boolean, text, timestamptz
-) from public;
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
@@ -7991,7 +7979,7 @@ end
 $$;
 comment on function payout.note_reversals(payout.stripe_transfer[]) is
     'Plans the read of their reversals; returns the number of transfers.';
--- frozen: procedures/reconcile/open_discrepancies.sql 3268854da598
+-- frozen: procedures/reconcile/open_discrepancies.sql bc4313971b19
 create or replace function payout_api.open_discrepancies()
 returns table (kind text, open_count bigint, since timestamptz, advice text)
 language sql
@@ -8009,7 +7997,6 @@ $$;
 comment on function payout_api.open_discrepancies() is
     'Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, '
     'and the next step for it.';
-revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
 -- frozen: procedures/reconcile/page_problem.sql 590f95066c5b
@@ -8236,7 +8223,7 @@ end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
--- frozen: procedures/reconcile/report_page.sql 854fe3dc7a56
+-- frozen: procedures/reconcile/report_page.sql 5ed476de863b
 create or replace function payout_api.report_page(
     p_read_id bigint,
     p_token text,
@@ -8311,9 +8298,6 @@ comment on function payout_api.report_page(
     'returns the parameters of the next page (null: there is none, and result says what was '
     'found), the counts of the read so far, and the seconds until the turn of the next page. '
     'p_is_rate_limited: there are no objects, Stripe refused the page for its rate.';
-revoke execute on function payout_api.report_page(
-    bigint, text, jsonb, jsonb, boolean, boolean
-) from public;
 grant execute on function payout_api.report_page(
     bigint, text, jsonb, jsonb, boolean, boolean
 ) to payout_worker;
@@ -8691,7 +8675,7 @@ end
 $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
--- frozen: procedures/claim/claim_transfers.sql 9b8c940d4ab2
+-- frozen: procedures/claim/claim_transfers.sql 90c3553788ba
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -8779,9 +8763,6 @@ comment on function payout_api.claim_transfers(
     'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
     'send_in_seconds is the turn of the transfer, where a pace is kept; due_for_seconds since it '
     'was due under this key, for metrics.';
-revoke execute on function payout_api.claim_transfers(
-    text, integer, bigint, text, boolean, timestamptz
-) from public;
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
@@ -10479,7 +10460,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql ae4dd650eebd
+-- frozen: procedures/sweep/heartbeat.sql 2e6e7e87f5f3
 create or replace function payout_api.heartbeat(
     p_worker text, p_release text, p_is_last boolean default false
 )
@@ -10526,7 +10507,6 @@ comment on function payout_api.heartbeat(text, text, boolean) is
     'Notes the worker with its release and the time, or that it ends, for the doctor and '
     'payout_api.workers; tells whether it is on hold; refuses one that is more than '
     'one release away from the schema.';
-revoke execute on function payout_api.heartbeat(text, text, boolean) from public;
 grant execute on function payout_api.heartbeat(text, text, boolean) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql a445a36928e6
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
@@ -10924,7 +10904,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 38d1aa65a163
+-- frozen: procedures/sweep/sweep.sql ea69e7a134fb
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -10968,7 +10948,6 @@ comment on function payout_api.sweep(integer) is
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
     'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
-revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- frozen: procedures/operate/act.sql dcc3c7bf6b84
 create or replace function payout.act(
@@ -11038,7 +11017,7 @@ end
 $$;
 comment on function payout.act(text, bigint[], text, boolean, jsonb, boolean) is
     'One row for each transfer; a preview changes nothing; an act that takes two is proposed.';
--- frozen: procedures/operate/add_currency.sql 24ffe561c56b
+-- frozen: procedures/operate/add_currency.sql 238e85731b56
 create or replace function payout_api.add_currency(
     p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer default 1
 )
@@ -11083,10 +11062,9 @@ $$;
 comment on function payout_api.add_currency(text, integer, text, integer) is
     'Adds a currency with its decimal places, and the number that amounts must be a multiple of; '
     'on record with the reason. Safe to repeat.';
-revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
 grant execute on function payout_api.add_currency(text, integer, text, integer)
     to payout_operator;
--- frozen: procedures/operate/add_not_ours_rule.sql 7a036596e788
+-- frozen: procedures/operate/add_not_ours_rule.sql 3b17edf4abca
 create or replace function payout_api.add_not_ours_rule(
     p_reason text,
     p_created_before timestamptz default null,
@@ -11139,9 +11117,6 @@ comment on function payout_api.add_not_ours_rule(text, timestamptz, text, text, 
     'Counts transfers at Stripe as those of other software: made before a time, with a key in '
     'their metadata, to an account (all that are given), or everything that cannot be ours; with '
     'a reason. Resolves their open discrepancies; returns the number of the rule.';
-revoke execute on function payout_api.add_not_ours_rule(
-    text, timestamptz, text, text, boolean
-) from public;
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;
@@ -11201,7 +11176,7 @@ $$;
 comment on function payout.adopt(text, boolean, boolean) is
     'Adopts the database under its present identity once a comparison that began within the last '
     'hour has finished, or without one: done, already or preview.';
--- frozen: procedures/operate/adopt_database.sql ae8040b999b9
+-- frozen: procedures/operate/adopt_database.sql 04d8bed6a741
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
@@ -11224,9 +11199,8 @@ comment on function payout_api.adopt_database(text, boolean) is
     'Proposes to adopt the database under its present identity, with a reason, once a comparison '
     'that began within the last hour has finished; p_without_reconcile does without one. '
     'Proposed: it waits for payout_api.approve; or already.';
-revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
--- frozen: procedures/operate/approve.sql a3ee12ab9a3c
+-- frozen: procedures/operate/approve.sql 47e3de33c9b9
 create or replace function payout_api.approve(p_action_id bigint, p_reason text)
 returns setof payout.act_result
 language plpgsql
@@ -11275,9 +11249,8 @@ $$;
 comment on function payout_api.approve(bigint, text) is
     'Approves the act that another login has proposed, and does it; one row for each transfer with '
     'its result. payout_api.proposals lists those that wait.';
-revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;
--- frozen: procedures/operate/cancel.sql 82fd37a5c693
+-- frozen: procedures/operate/cancel.sql 620a3ccaa611
 create or replace function payout_api.cancel(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -11304,13 +11277,10 @@ comment on function payout_api.cancel(
 ) is
     'Cancels the transfers that are named by any of the marks, joined by and: they are not owed '
     'after all. One row for each with its result; p_preview changes nothing.';
-revoke execute on function payout_api.cancel(
-    text, bigint, text, text, text, text, boolean
-) from public;
 grant execute on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/change_setting.sql 00c4a2d334d7
+-- frozen: procedures/operate/change_setting.sql 0b53ec3523c6
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text
 language plpgsql
@@ -11371,9 +11341,8 @@ $$;
 comment on function payout_api.change_setting(text, text, text) is
     'Sets a column of payout.engine_settings; returns its new value. The change is in '
     'operator_actions.';
-revoke execute on function payout_api.change_setting(text, text, text) from public;
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;
--- frozen: procedures/operate/change_stripe_account.sql d2c01cf05bb8
+-- frozen: procedures/operate/change_stripe_account.sql 57b3df5782d8
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
@@ -11425,7 +11394,6 @@ $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
     'Fixes another Stripe account or mode, with a reason: done, or already; claims are refused '
     'until the database is adopted again.';
-revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
 -- frozen: procedures/operate/check_acts.sql dfa419e3fe1c
 create or replace function payout.check_acts(p_from bigint, p_to bigint)
@@ -12381,7 +12349,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 2f65e993eed6
+-- frozen: procedures/operate/doctor.sql 973c1f9f3fc8
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12436,10 +12404,9 @@ comment on function payout_api.doctor(text, boolean) is
     'Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; '
     'status is ok, warning or failure, and hint names the next step. The Stripe account is that of '
     'the caller''s key, if it has one.';
-revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/operate/end_not_ours_rule.sql 1fbe82b16e38
+-- frozen: procedures/operate/end_not_ours_rule.sql 62c2931b5763
 create or replace function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text)
 returns text
 language plpgsql
@@ -12481,7 +12448,6 @@ $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
     'Ends a rule with a reason: done, or already; the next comparison reads all of Stripe''s '
     'transfers.';
-revoke execute on function payout_api.end_not_ours_rule(bigint, text) from public;
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;
 -- frozen: sql/views/reversed_money.sql a23a053516fa
 create or replace view payout_api.reversed_money as
@@ -12696,7 +12662,7 @@ comment on view payout_api.explained is
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
 grant select on payout_api.explained to payout_approver;
--- frozen: procedures/operate/explain.sql dd059ee1da57
+-- frozen: procedures/operate/explain.sql b498c858faa0
 create or replace function payout_api.explain(
     p_payout_transfer_id bigint default null,
     p_settlement_id text default null,
@@ -12721,10 +12687,9 @@ $$;
 comment on function payout_api.explain(bigint, text, text) is
     'The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a '
     'payee that are not paid.';
-revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 5050bcfe0a22
+-- frozen: procedures/operate/hold.sql 5c5218089b1e
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -12786,7 +12751,6 @@ $$;
 comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
-revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
 -- frozen: procedures/operate/known_of.sql 5315174d94f8
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
@@ -12816,7 +12780,7 @@ $$;
 comment on function payout.known_of(text, bigint[]) is
     'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
     'have; of the database the reason for which claims are stopped.';
--- frozen: procedures/operate/major_units.sql b27b6ef00469
+-- frozen: procedures/operate/major_units.sql b9c820afb15f
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
 returns numeric
 language sql
@@ -12831,10 +12795,9 @@ $$;
 comment on function payout_api.major_units(numeric, text) is
     'The amount in the currency itself, with the currency''s digits: 15.00 for 1500 usd; null for '
     'a currency that is not in payout.currencies.';
-revoke execute on function payout_api.major_units(numeric, text) from public;
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql 425a38196728
+-- frozen: procedures/operate/measure.sql 23402fb61859
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -12873,7 +12836,6 @@ $$;
 comment on function payout_api.measure(text) is
     'Names, meanings, labels and values of the gauges, or no row while another worker measures; '
     'the worker is one that heartbeat has noted.';
-revoke execute on function payout_api.measure(text) from public;
 grant execute on function payout_api.measure(text) to payout_worker;
 -- frozen: procedures/operate/measure_stops.sql d127230f8624
 create or replace function payout.measure_stops(p_limit integer)
@@ -13068,7 +13030,7 @@ as $$
 $$;
 comment on function payout.open_states(integer) is
     'Transfers that are scheduled, being sent, waiting, parked or failed.';
--- frozen: procedures/operate/park.sql d75133f04427
+-- frozen: procedures/operate/park.sql 0f84c719dd6f
 create or replace function payout_api.park(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -13095,9 +13057,6 @@ comment on function payout_api.park(
 ) is
     'Parks transfers that wait to be sent again, named by any of the marks, joined by and: they '
     'are looked up at Stripe first. One row for each with its result; p_preview changes nothing.';
-revoke execute on function payout_api.park(
-    text, bigint, text, text, text, text, boolean
-) from public;
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
@@ -13311,7 +13270,7 @@ end
 $$;
 comment on function payout.record_acts(text, bigint[], text, jsonb) is
     'Numbers of the transfers with which it was done; the others were set aside.';
--- frozen: procedures/operate/release_hold.sql 54b87e8d6fc4
+-- frozen: procedures/operate/release_hold.sql 61280c34e58c
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns text
 language plpgsql
@@ -13368,9 +13327,8 @@ $$;
 comment on function payout_api.release_hold(bigint, text) is
     'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
     'already; or proposed: the hold of an open alarm stays until another person approves.';
-revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/repay.sql 22031ba1ee67
+-- frozen: procedures/operate/repay.sql 0d39de557238
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13407,9 +13365,8 @@ $$;
 comment on function payout_api.repay(bigint, text, boolean) is
     'Pays the open amount of payout_api.reversed_money of a transfer again; returns its new '
     'transfer. p_preview changes nothing.';
-revoke execute on function payout_api.repay(bigint, text, boolean) from public;
 grant execute on function payout_api.repay(bigint, text, boolean) to payout_operator;
--- frozen: procedures/operate/resolve_discrepancy.sql 6dd5105bb0c6
+-- frozen: procedures/operate/resolve_discrepancy.sql e1ac09d979e0
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
@@ -13454,9 +13411,8 @@ $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason: done, or already; it releases no hold and moves no '
     'money.';
-revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
--- frozen: procedures/operate/retry.sql 616eebdac217
+-- frozen: procedures/operate/retry.sql 7e134f970fa8
 create or replace function payout_api.retry(
     p_reason text,
     p_payout_transfer_id bigint default null,
@@ -13499,9 +13455,6 @@ comment on function payout_api.retry(
     'Lets the transfers that are named by any of the marks, joined by and, go on now: sent again, '
     'looked up, or with a new key where the evidence allows it. One row for each with its result; '
     'p_preview changes nothing; p_force proposes to give parked ones up.';
-revoke execute on function payout_api.retry(
-    text, bigint, text, text, text, text, boolean, boolean
-) from public;
 grant execute on function payout_api.retry(
     text, bigint, text, text, text, text, boolean, boolean
 ) to payout_operator;
@@ -13576,7 +13529,7 @@ $$;
 comment on function payout.selected_transfers(bigint, text, text, text, text) is
     'Numbers of the transfers, in order; those that are done only if named by number or '
     'settlement.';
--- frozen: procedures/operate/set_cap.sql f8169624b112
+-- frozen: procedures/operate/set_cap.sql ba99b998c34a
 create or replace function payout_api.set_cap(
     p_scope text,
     p_currency text,
@@ -13627,10 +13580,9 @@ $$;
 comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a '
     'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
-revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;
--- frozen: procedures/operate/settle_outside.sql 6756abe51b59
+-- frozen: procedures/operate/settle_outside.sql 20f8b5619bf6
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
     p_reference text,
@@ -13666,10 +13618,9 @@ $$;
 comment on function payout_api.settle_outside(bigint, text, text, boolean) is
     'Closes a transfer that is scheduled or failed as paid in another way, with its reference; one '
     'row with the result. p_preview changes nothing.';
-revoke execute on function payout_api.settle_outside(bigint, text, text, boolean) from public;
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;
--- frozen: procedures/operate/summary.sql fb0bd3ae2bfd
+-- frozen: procedures/operate/summary.sql 06d905d7a139
 create or replace function payout_api.summary(
     p_days integer default 30,
     p_rows integer default 20
@@ -13701,7 +13652,6 @@ comment on function payout_api.summary(integer, integer) is
     'was settled and paid on each of the last p_days days (UTC), the reasons of unpaid transfers; '
     'balances; open discrepancies, reversed money, holds and workers. row_count is that of the '
     'whole list, content its first rows.';
-revoke execute on function payout_api.summary(integer, integer) from public;
 grant execute on function payout_api.summary(integer, integer)
     to payout_operator, payout_auditor;
 -- frozen: procedures/operate/summary_balances.sql dece2a057052
@@ -13855,7 +13805,7 @@ as $$
     from payout_api.workers as w
 $$;
 comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/time_from_now.sql 5f96b2d52c7a
+-- frozen: procedures/operate/time_from_now.sql 1e07fa09f0cd
 create or replace function payout_api.time_from_now(p_at timestamptz)
 returns text
 language sql
@@ -13881,10 +13831,9 @@ as $$
 $$;
 comment on function payout_api.time_from_now(timestamptz) is
     'The time in seconds, minutes, hours or days from now: 3 h ago, in 5 min; null for none.';
-revoke execute on function payout_api.time_from_now(timestamptz) from public;
 grant execute on function payout_api.time_from_now(timestamptz)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/verify_books.sql 00cd100b2ea0
+-- frozen: procedures/operate/verify_books.sql 44dae5b45459
 create or replace function payout_api.verify_books(
     p_from bigint default null, p_to bigint default null
 )
@@ -13929,10 +13878,9 @@ comment on function payout_api.verify_books(bigint, bigint) is
     'One row for each row with a number from p_from to p_to (null: from the first, to the last) '
     'that breaks a rule: requests, progress and entries that contradict their rows, rows without '
     'an origin, releases and resolutions without their act, secrets. None: all is well.';
-revoke execute on function payout_api.verify_books(bigint, bigint) from public;
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql 9bde775b3694
+-- frozen: procedures/operate/verify_settlements.sql 983e68b82253
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -13989,7 +13937,6 @@ comment on function payout_api.verify_settlements(text, text) is
     'One row for each settlement from p_from to p_to, by id (null: from the first, to the last), '
     'that is not scheduled to the last line, or has a secret in its metadata, and for each line '
     'and job without a settlement. None: all is well.';
-revoke execute on function payout_api.verify_settlements(text, text) from public;
 grant execute on function payout_api.verify_settlements(text, text)
     to payout_operator, payout_auditor;
 -- frozen: procedures/operate/warn_of_former_accounts.sql d96f3e16b3fd
@@ -14030,7 +13977,7 @@ end
 $$;
 comment on function payout.warn_of_former_accounts(payout.holds) is
     'WARNING with their number, if the hold has a payee, settlement or transfer for its subject.';
--- frozen: procedures/operate/write_off.sql a5dd49e4fea3
+-- frozen: procedures/operate/write_off.sql cce6fd024c12
 create or replace function payout_api.write_off(
     p_payee_id text,
     p_currency text,
@@ -14075,7 +14022,6 @@ $$;
 comment on function payout_api.write_off(text, text, bigint, text, boolean) is
     'Writes off reversed money of a payee, in minor units, oldest transfer first '
     '(payout_api.reversed_money); one row for each transfer. p_preview changes nothing.';
-revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
 -- frozen: sql/error_codes.sql 9aee98e14778

@@ -96,9 +96,6 @@ comment on function payout_api.claim_transfers(
     'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
     'send_in_seconds is the turn of the transfer, where a pace is kept; due_for_seconds since it '
     'was due under this key, for metrics.';
-revoke execute on function payout_api.claim_transfers(
-    text, integer, bigint, text, boolean, timestamptz
-) from public;
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;

@@ -42,5 +42,4 @@ $$;
 comment on function payout.id_fits(text) is
     'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
     'normal form C.';
-revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;

@@ -13,6 +13,5 @@ $$;
 comment on function payout_api.release() is
     'Major and minor number of the release. A worker of the release before, or of the next one, '
     'goes on while the others are replaced; any other is refused.';
-revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
     to payout_worker, payout_operator, payout_auditor;

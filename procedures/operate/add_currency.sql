@@ -49,6 +49,5 @@ $$;
 comment on function payout_api.add_currency(text, integer, text, integer) is
     'Adds a currency with its decimal places, and the number that amounts must be a multiple of; '
     'on record with the reason. Safe to repeat.';
-revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
 grant execute on function payout_api.add_currency(text, integer, text, integer)
     to payout_operator;

@@ -57,9 +57,6 @@ comment on function payout_api.add_not_ours_rule(text, timestamptz, text, text, 
     'Counts transfers at Stripe as those of other software: made before a time, with a key in '
     'their metadata, to an account (all that are given), or everything that cannot be ours; with '
     'a reason. Resolves their open discrepancies; returns the number of the rule.';
-revoke execute on function payout_api.add_not_ours_rule(
-    text, timestamptz, text, text, boolean
-) from public;
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;

@@ -27,5 +27,4 @@ comment on function payout_api.adopt_database(text, boolean) is
     'Proposes to adopt the database under its present identity, with a reason, once a comparison '
     'that began within the last hour has finished; p_without_reconcile does without one. '
     'Proposed: it waits for payout_api.approve; or already.';
-revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;

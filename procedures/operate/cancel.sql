@@ -32,9 +32,6 @@ comment on function payout_api.cancel(
 ) is
     'Cancels the transfers that are named by any of the marks, joined by and: they are not owed '
     'after all. One row for each with its result; p_preview changes nothing.';
-revoke execute on function payout_api.cancel(
-    text, bigint, text, text, text, text, boolean
-) from public;
 grant execute on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;

@@ -65,5 +65,4 @@ $$;
 comment on function payout_api.change_setting(text, text, text) is
     'Sets a column of payout.engine_settings; returns its new value. The change is in '
     'operator_actions.';
-revoke execute on function payout_api.change_setting(text, text, text) from public;
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;

@@ -58,5 +58,4 @@ $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
     'Fixes another Stripe account or mode, with a reason: done, or already; claims are refused '
     'until the database is adopted again.';
-revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;

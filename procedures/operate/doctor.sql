@@ -59,6 +59,5 @@ comment on function payout_api.doctor(text, boolean) is
     'Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; '
     'status is ok, warning or failure, and hint names the next step. The Stripe account is that of '
     'the caller''s key, if it has one.';
-revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

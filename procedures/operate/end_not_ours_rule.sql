@@ -46,5 +46,4 @@ $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
     'Ends a rule with a reason: done, or already; the next comparison reads all of Stripe''s '
     'transfers.';
-revoke execute on function payout_api.end_not_ours_rule(bigint, text) from public;
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;

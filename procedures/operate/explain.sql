@@ -27,6 +27,5 @@ $$;
 comment on function payout_api.explain(bigint, text, text) is
     'The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a '
     'payee that are not paid.';
-revoke execute on function payout_api.explain(bigint, text, text) from public;
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;

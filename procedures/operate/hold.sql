@@ -66,5 +66,4 @@ $$;
 comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
-revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;

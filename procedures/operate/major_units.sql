@@ -16,6 +16,5 @@ $$;
 comment on function payout_api.major_units(numeric, text) is
     'The amount in the currency itself, with the currency''s digits: 15.00 for 1500 usd; null for '
     'a currency that is not in payout.currencies.';
-revoke execute on function payout_api.major_units(numeric, text) from public;
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;

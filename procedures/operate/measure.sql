@@ -42,5 +42,4 @@ $$;
 comment on function payout_api.measure(text) is
     'Names, meanings, labels and values of the gauges, or no row while another worker measures; '
     'the worker is one that heartbeat has noted.';
-revoke execute on function payout_api.measure(text) from public;
 grant execute on function payout_api.measure(text) to payout_worker;

@@ -30,9 +30,6 @@ comment on function payout_api.park(
 ) is
     'Parks transfers that wait to be sent again, named by any of the marks, joined by and: they '
     'are looked up at Stripe first. One row for each with its result; p_preview changes nothing.';
-revoke execute on function payout_api.park(
-    text, bigint, text, text, text, text, boolean
-) from public;
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;

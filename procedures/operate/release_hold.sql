@@ -62,5 +62,4 @@ $$;
 comment on function payout_api.release_hold(bigint, text) is
     'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
     'already; or proposed: the hold of an open alarm stays until another person approves.';
-revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;

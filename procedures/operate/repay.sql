@@ -41,5 +41,4 @@ $$;
 comment on function payout_api.repay(bigint, text, boolean) is
     'Pays the open amount of payout_api.reversed_money of a transfer again; returns its new '
     'transfer. p_preview changes nothing.';
-revoke execute on function payout_api.repay(bigint, text, boolean) from public;
 grant execute on function payout_api.repay(bigint, text, boolean) to payout_operator;

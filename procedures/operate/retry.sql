@@ -49,9 +49,6 @@ comment on function payout_api.retry(
     'Lets the transfers that are named by any of the marks, joined by and, go on now: sent again, '
     'looked up, or with a new key where the evidence allows it. One row for each with its result; '
     'p_preview changes nothing; p_force proposes to give parked ones up.';
-revoke execute on function payout_api.retry(
-    text, bigint, text, text, text, text, boolean, boolean
-) from public;
 grant execute on function payout_api.retry(
     text, bigint, text, text, text, text, boolean, boolean
 ) to payout_operator;

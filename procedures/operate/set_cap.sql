@@ -54,6 +54,5 @@ $$;
 comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a '
     'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
-revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;

@@ -40,6 +40,5 @@ $$;
 comment on function payout_api.settle_outside(bigint, text, text, boolean) is
     'Closes a transfer that is scheduled or failed as paid in another way, with its reference; one '
     'row with the result. p_preview changes nothing.';
-revoke execute on function payout_api.settle_outside(bigint, text, text, boolean) from public;
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;

@@ -35,6 +35,5 @@ comment on function payout_api.summary(integer, integer) is
     'was settled and paid on each of the last p_days days (UTC), the reasons of unpaid transfers; '
     'balances; open discrepancies, reversed money, holds and workers. row_count is that of the '
     'whole list, content its first rows.';
-revoke execute on function payout_api.summary(integer, integer) from public;
 grant execute on function payout_api.summary(integer, integer)
     to payout_operator, payout_auditor;

@@ -27,6 +27,5 @@ as $$
 $$;
 comment on function payout_api.time_from_now(timestamptz) is
     'The time in seconds, minutes, hours or days from now: 3 h ago, in 5 min; null for none.';
-revoke execute on function payout_api.time_from_now(timestamptz) from public;
 grant execute on function payout_api.time_from_now(timestamptz)
     to payout_operator, payout_approver, payout_auditor;

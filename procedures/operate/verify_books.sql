@@ -49,6 +49,5 @@ comment on function payout_api.verify_books(bigint, bigint) is
     'One row for each row with a number from p_from to p_to (null: from the first, to the last) '
     'that breaks a rule: requests, progress and entries that contradict their rows, rows without '
     'an origin, releases and resolutions without their act, secrets. None: all is well.';
-revoke execute on function payout_api.verify_books(bigint, bigint) from public;
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;

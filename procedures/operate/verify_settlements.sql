@@ -60,6 +60,5 @@ comment on function payout_api.verify_settlements(text, text) is
     'One row for each settlement from p_from to p_to, by id (null: from the first, to the last), '
     'that is not scheduled to the last line, or has a secret in its metadata, and for each line '
     'and job without a settlement. None: all is well.';
-revoke execute on function payout_api.verify_settlements(text, text) from public;
 grant execute on function payout_api.verify_settlements(text, text)
     to payout_operator, payout_auditor;

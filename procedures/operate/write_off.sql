@@ -47,6 +47,5 @@ $$;
 comment on function payout_api.write_off(text, text, bigint, text, boolean) is
     'Writes off reversed money of a payee, in minor units, oldest transfer first '
     '(payout_api.reversed_money); one row for each transfer. p_preview changes nothing.';
-revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;

@@ -88,9 +88,6 @@ comment on function payout_api.claim_reads(
     'none; read_in_seconds is the turn of the first page, counted from before the call. The Stripe '
     'account is that of the worker''s key, p_stripe_now the time by Stripe''s Date header; no '
     'look-ups while that is far from the server''s clock.';
-revoke execute on function payout_api.claim_reads(
-    text, integer, text, boolean, text, timestamptz
-) from public;
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;

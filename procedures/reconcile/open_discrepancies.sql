@@ -19,6 +19,5 @@ $$;
 comment on function payout_api.open_discrepancies() is
     'Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, '
     'and the next step for it.';
-revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;

@@ -81,9 +81,6 @@ comment on function payout_api.report_page(
     'returns the parameters of the next page (null: there is none, and result says what was '
     'found), the counts of the read so far, and the seconds until the turn of the next page. '
     'p_is_rate_limited: there are no objects, Stripe refused the page for its rate.';
-revoke execute on function payout_api.report_page(
-    bigint, text, jsonb, jsonb, boolean, boolean
-) from public;
 grant execute on function payout_api.report_page(
     bigint, text, jsonb, jsonb, boolean, boolean
 ) to payout_worker;

@@ -73,5 +73,4 @@ $$;
 comment on function payout_api.report_outcomes(jsonb) is
     'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
     'alarm and the state for each.';
-revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;

@@ -69,9 +69,6 @@ comment on function payout_api.complete_settlement(
     'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. '
     'Safe to repeat with the same content; amounts are in minor units of the currency. '
     'p_register_payees registers payees that are unknown, without an account.';
-revoke execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb, boolean
-) from public;
 grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb, boolean
 ) to payout_app;

@@ -89,5 +89,4 @@ $$;
 comment on function payout_api.outcomes_since(bigint, integer) is
     'Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. '
     'Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.';
-revoke execute on function payout_api.outcomes_since(bigint, integer) from public;
 grant execute on function payout_api.outcomes_since(bigint, integer) to payout_app;

@@ -65,5 +65,4 @@ comment on function payout_api.register_payee(text, text) is
     'Registers a payee; with an account, records it as the one to pay from now on, and lets '
     'transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its '
     'account under its key.';
-revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;

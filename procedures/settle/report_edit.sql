@@ -38,5 +38,4 @@ comment on function payout_api.report_edit(text, text, jsonb) is
     'Compares currency and lines, as complete_settlement takes them, with a complete settlement: '
     'true if they agree, false if not, which is then a discrepancy settlement_edited; null if '
     'there is no such settlement. Changes no settlement and raises nothing.';
-revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
 grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;

@@ -50,5 +50,4 @@ comment on function payout_api.heartbeat(text, text, boolean) is
     'Notes the worker with its release and the time, or that it ends, for the doctor and '
     'payout_api.workers; tells whether it is on hold; refuses one that is more than '
     'one release away from the schema.';
-revoke execute on function payout_api.heartbeat(text, text, boolean) from public;
 grant execute on function payout_api.heartbeat(text, text, boolean) to payout_worker;

@@ -47,5 +47,4 @@ comment on function payout_api.sweep(integer) is
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
     'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
-revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
