@@ -3429,7 +3429,7 @@ as $$
 $$;
 comment on function payout.first_entry_id(timestamptz) is
     'An id below which no entry was booked at p_since or later.';
--- frozen: procedures/transfers/fold_facts.sql 25e8565e55ea
+-- frozen: procedures/transfers/fold_facts.sql b8112b663b5d
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
@@ -3459,7 +3459,8 @@ as $$
         from observed as o
         group by o.payout_transfer_id
     ), claims as (
-        select distinct on (a.payout_transfer_id) a.*
+        select distinct on (a.payout_transfer_id) a.*, first_value(a.window_begins_at) over (
+            partition by a.payout_transfer_id, a.generation order by a.attempt) as key_begins_at
         from payout.transfer_attempts as a
         where a.payout_transfer_id between p_from and p_to
         order by a.payout_transfer_id, a.attempt desc
@@ -3472,7 +3473,7 @@ as $$
             when w.state = 'failed' and o.is_stopped is not true then m.next_attempt_at
         end,
         case w.state when 'paid' then m.stripe_transfer_id end,
-        case a.generation when w.generation then a.window_begins_at end,
+        case a.generation when w.generation then a.key_begins_at end,
         coalesce(o.tries, 0)::integer, coalesce(o.has_unknown_send, false),
         case
             when m.moved_to <> 'scheduled' then m.reason
@@ -10971,7 +10972,7 @@ comment on function payout_api.sweep(integer) is
     'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql dcc3c7bf6b84
+-- frozen: procedures/operate/act.sql 3b671d726f2f
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -10995,7 +10996,7 @@ begin
                 errcode = 'SP314',
                 hint = 'Say why: p_reason is kept with the act.';
     end if;
-    if p_preview is not true then
+    if p_preview is not true and p_takes_two is not true then
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)

@@ -734,6 +734,27 @@ def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
 
 
 @mutant(
+    "a proposal that locks what it is about",
+    "act",
+    "if p_preview is not true and p_takes_two is not true then",
+    "if p_preview is not true then",
+)
+def test_a_proposal_waits_for_nobody(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """The attack: locked after others, out of the order of ids, it and a report wait in a ring."""
+    engine, other = shared_engine, connect()
+    (transfer,) = engine.settle()
+    unknown(engine, engine.claim_one())
+    act(engine, "park", payout_transfer_id=transfer)
+    with other.transaction():
+        other.execute("select from payout.transfer_states for update")
+        engine.operator.execute("set lock_timeout = '200ms'")
+        give_up = "select payout_api.retry('gone', p_payout_transfer_id => %s, p_force => true)"
+        assert refusal(engine.operator, give_up, [transfer]) is None
+
+
+@mutant(
     "a proposal that outlives an alarm",
     "known_of",
     "where d.payout_transfer_id = any",
