@@ -5876,7 +5876,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 53e42eba26ae
+-- frozen: procedures/report/act_problem.sql 7343b7cc97c5
 create or replace function payout.act_problem(
     p_signal text,
     p_state payout.transfer_states,
@@ -5933,10 +5933,11 @@ begin
         else case
             when v_state not in ('scheduled', 'failed')
                 then 'it may be at Stripe: retry has it looked up there, and goes on by the result'
-            when v_state = 'scheduled' and exists (
-                select from payout.listed_transfers as l
-                where l.payout_ref = p_transfer.payout_ref
-            ) then 'Stripe lists a transfer of it: the next sweep judges that one'
+            when (v_state <> 'failed' or not payout.was_seen_at_stripe(p_state.payout_transfer_id))
+                and exists (select from payout.listed_transfers as l
+                    where l.payout_ref = p_transfer.payout_ref)
+                then 'Stripe lists a transfer of it: ' || case v_state when 'scheduled'
+                    then 'the next sweep judges that one' else 'retry has it looked up' end
             when p_signal = 'cancel' and v_state = 'failed'
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)

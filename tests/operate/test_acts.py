@@ -22,7 +22,7 @@ from tests.engine import (
     unfunded,
 )
 from tests.mutants import mutant
-from tests.reconcile.listing import ours, reconcile
+from tests.reconcile.listing import ACCOUNT, ours, reconcile
 from tests.reconcile.test_newest import restart
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
@@ -197,8 +197,8 @@ def test_what_may_be_at_stripe_is_not_cancelled(
 @mutant(
     "what Stripe lists is cancelled",
     "act_problem",
-    "when v_state = 'scheduled' and exists (\n                select from payout.listed_transfers",
-    "when false and exists (\n                select from payout.listed_transfers",
+    "and exists (select from payout.listed_transfers",
+    "and false and exists (select from payout.listed_transfers",
 )
 def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
     """A restored database has forgotten that it sent it."""
@@ -207,6 +207,35 @@ def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
     engine.sweep()
     assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "what Stripe lists ends, since its decline was saved",
+    "act_problem",
+    "when (v_state <> 'failed' or not payout.was_seen_at_stripe(p_state.payout_transfer_id))",
+    "when v_state = 'scheduled'",
+    at="settle_outside",
+)
+@pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
+def test_what_stripe_lists_while_it_waits_for_its_next_key_is_not_ended(
+    engine: Engine, verb: str
+) -> None:
+    """The attack: nobody has judged the listed one yet, and the wire pays the payee twice."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    reconcile(engine.db, listed(claim, created=1_900_000_000))
+    assert ended(engine, verb, transfer) == "refused"
+    assert detail(engine, "cancel", transfer) == (
+        "Stripe lists a transfer of it: retry has it looked up"
+    )
+    act(engine, "retry", payout_transfer_id=transfer)
+    (lookup,) = engine.claim_lookups(account=(ACCOUNT, False))
+    for number in range(len(lookup.queries)):
+        report = engine.report_page(lookup, number, [listed(claim)])
+    assert report.verdict == "alarm"
+    assert ended(engine, "cancel", transfer) == "refused"
+    assert ended(engine, "settle_outside", transfer) == "done"
 
 
 @mutant(
