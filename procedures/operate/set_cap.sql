@@ -1,6 +1,6 @@
 -- set_cap: set the most that is handed out in a currency, or take it away.
 --
--- Called by: operator. Transfers that wait for a cap are judged anew by the next claim.
+-- Called by: operator.
 -- Safe to repeat: the same cap again changes nothing.
 -- Raises: SP313 a bad scope or currency, a number that is none, no reason.
 
