@@ -2,8 +2,9 @@
 --
 -- Called by: operator. The checks of engine_settings refuse values that break a rule of safety,
 -- alone or together.
--- Safe to repeat. Raises: SP314 no such setting, no reason, or a value that cannot be read; 23514
--- with the name of the rule that the value breaks.
+-- Safe to repeat. Locks: the row of settings.
+-- Raises: SP314 no such setting, no reason, or a value that cannot be read; 23514 with the name of
+-- the rule that the value breaks.
 
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text

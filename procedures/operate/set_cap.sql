@@ -2,6 +2,7 @@
 --
 -- Called by: operator.
 -- Safe to repeat: the same cap again changes nothing.
+-- Locks: the cap, for which claims wait; the waits for caps of the currency.
 -- Raises: SP313 a bad scope or currency, a number that is none, no reason.
 
 create or replace function payout_api.set_cap(
