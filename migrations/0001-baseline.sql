@@ -3175,38 +3175,28 @@ $$;
 comment on function payout.notify_operators(text, text, jsonb) is
     'Notifies channel payout_alarms of the alarm as JSON: alarm, subject and p_ids; warns with '
     'reason and subject.';
--- frozen: procedures/common/read_text.sql d182e3df69f7
+-- frozen: procedures/common/read_text.sql 22362ede17f5
 create or replace function payout.read_text(p_value jsonb)
 returns text
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
-            then p_value #>> '{}'
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
+        then p_value #>> '{}'
+end;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
--- frozen: procedures/common/read_whole.sql daa541a1aba3
+-- frozen: procedures/common/read_whole.sql 5da7f6cad2e4
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'number'
-            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
-            and p_value <= '9223372036854775807'
-            then (p_value #>> '{}')::bigint
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'number'
+        and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+        and p_value <= '9223372036854775807'
+        then (p_value #>> '{}')::bigint
+end;
 comment on function payout.read_whole(jsonb) is
     'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
     'number.';
@@ -4147,7 +4137,7 @@ end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
     'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';
--- frozen: procedures/transfers/transfer_request.sql 0294ede43abb
+-- frozen: procedures/transfers/transfer_request.sql 723ae217de60
 create or replace function payout.transfer_request(
     p_transfer payout.payout_transfers,
     p_destination text,
@@ -4155,26 +4145,21 @@ create or replace function payout.transfer_request(
     p_installation_id text
 )
 returns jsonb
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return jsonb_object(array[
-        'currency', p_transfer.currency,
-        'destination', p_destination,
-        case when p_transfer.source_transaction is null
-            then 'transfer_group' else 'source_transaction' end,
-        coalesce(p_transfer.source_transaction, p_transfer.payout_ref)
-    ]) || jsonb_build_object(
-        'amount', p_transfer.amount_minor,
-        'metadata', p_metadata || jsonb_object(array[
-            'payout_engine', p_installation_id,
-            'payout_ref', p_transfer.payout_ref,
-            'settlement_id', p_transfer.settlement_id,
-            'payee_id', p_transfer.payee_id]));
-end
-$$;
+language sql
+stable
+return jsonb_object(array[
+    'currency', p_transfer.currency,
+    'destination', p_destination,
+    case when p_transfer.source_transaction is null
+        then 'transfer_group' else 'source_transaction' end,
+    coalesce(p_transfer.source_transaction, p_transfer.payout_ref)
+]) || jsonb_build_object(
+    'amount', p_transfer.amount_minor,
+    'metadata', p_metadata || jsonb_object(array[
+        'payout_engine', p_installation_id,
+        'payout_ref', p_transfer.payout_ref,
+        'settlement_id', p_transfer.settlement_id,
+        'payee_id', p_transfer.payee_id]));
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
@@ -6097,17 +6082,14 @@ as $$
 $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
--- frozen: procedures/report/is_saved.sql af380d7f5d98
+-- frozen: procedures/report/is_saved.sql d7e066b20c3d
 create or replace function payout.is_saved(
     p_is_tied boolean, p_is_replayed boolean, p_should_retry text
 )
 returns boolean
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false)
-$$;
+return coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false);
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';

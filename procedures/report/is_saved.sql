@@ -9,10 +9,7 @@ create or replace function payout.is_saved(
 returns boolean
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false)
-$$;
+return coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false);
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
