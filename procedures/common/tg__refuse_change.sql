@@ -1,7 +1,8 @@
 -- tg__refuse_change: refuse to change or remove a fact.
 --
--- It stands on every insert-only table and is enabled ALWAYS, so that it also holds for a
--- superuser and under session_replication_role = replica.
+-- It stands on every insert-only table, and on others against delete, truncate or a rewrite; it is
+-- enabled ALWAYS, so that it also holds for a superuser and under session_replication_role =
+-- replica.
 -- Raises: SP101 the row is a fact.
 
 create or replace function payout.tg__refuse_change()
@@ -21,4 +22,5 @@ begin
 end
 $$;
 comment on function payout.tg__refuse_change() is
-    'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
+    'Trigger: refuses update, delete and truncate of an insert-only table, and of others the '
+    'command or change that it is made for (SP101).';

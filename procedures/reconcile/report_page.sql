@@ -3,7 +3,8 @@
 -- Called by: worker. Pages come in order, each with the parameters that were told for it.
 -- Safe to repeat: a page that was taken before changes nothing, and tells where the read is now. A
 -- page that Stripe refused for its rate lowers the pace of reads; its parameters come again.
--- Locks: the read; the progress rows of the transfers that it concerns, in id order.
+-- Locks: payout.adoptions, as claim_reads; the read; the progress rows of the transfers that it
+-- concerns, in id order.
 -- Raises: SP340 no such read, or not its token; SP341 a page out of order or malformed, or a read
 -- that no longer counts for this database.
 

@@ -1,7 +1,7 @@
 -- is_saved: test whether Stripe gives the same answer to every later send under the key.
 --
 -- Stripe says so itself, whatever the code: it forbids another try, or it repeats an answer. Only
--- an answer that names our key says anything of it (stripe/FACTS.md, section 7).
+-- an answer that names our key says anything of it.
 
 create or replace function payout.is_saved(
     p_is_tied boolean, p_is_replayed boolean, p_should_retry text
