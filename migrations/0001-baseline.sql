@@ -3218,6 +3218,25 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
+-- frozen: procedures/common/refuse_old_snapshot.sql eb4e4bb959b3
+create or replace function payout.refuse_old_snapshot(p_refused text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception '% in a transaction that is %', p_refused,
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+end
+$$;
+comment on function payout.refuse_old_snapshot(text) is
+    'Refuses outside read committed; p_refused begins the sentence: no hold is released.';
 -- frozen: procedures/transfers/begin_wait.sql 756b2d4b613d
 create or replace function payout.begin_wait(
     p_scope text,
@@ -3358,7 +3377,7 @@ $$;
 comment on function payout.destinations(payout.payout_transfers, integer) is
     'The account in the request under the key; without a key, or its request, the accounts in all '
     'requests of a transfer and those of its payee; null: there is none.';
--- frozen: procedures/transfers/end_holds.sql a913e904976b
+-- frozen: procedures/transfers/end_holds.sql 67cc6374c956
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
 )
@@ -3372,13 +3391,7 @@ begin
         return;
     end if;
     -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('no hold is released');
 
     update payout.holds as h
     set released_at = payout.clock(),
@@ -7934,7 +7947,7 @@ $$;
 comment on function payout.not_ours_rule(text, jsonb) is
     'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
     'does, or the transfer may be ours.';
--- frozen: procedures/reconcile/note_reversals.sql c10d09f18e9a
+-- frozen: procedures/reconcile/note_reversals.sql b7b7f5dbc14c
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -7958,7 +7971,9 @@ begin
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
-    where r.amount_reversed_minor < excluded.amount_reversed_minor;
+    where r.amount_reversed_minor < excluded.amount_reversed_minor
+        or (r.amount_reversed_minor = excluded.amount_reversed_minor
+            and r.next_lookup_at > payout.clock() + interval '10 minutes');
     get diagnostics v_noted = row_count;
     return v_noted;
 end
@@ -8209,7 +8224,7 @@ end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
--- frozen: procedures/reconcile/report_page.sql 5ed476de863b
+-- frozen: procedures/reconcile/report_page.sql 2f33f3483842
 create or replace function payout_api.report_page(
     p_read_id bigint,
     p_token text,
@@ -8240,6 +8255,8 @@ declare
     v_problem text;
     v_turns record;
 begin
+    -- A transfer that was settled meanwhile would be unknown to these books, and stop the engine.
+    perform payout.refuse_old_snapshot('no page is taken');
     lock table payout.adoptions in access share mode;
     select * into v_read
     from payout.stripe_reads as r
@@ -11328,7 +11345,7 @@ comment on function payout_api.change_setting(text, text, text) is
     'Sets a column of payout.engine_settings; returns its new value. Both values are in '
     'operator_actions.';
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;
--- frozen: procedures/operate/change_stripe_account.sql 57b3df5782d8
+-- frozen: procedures/operate/change_stripe_account.sql 443d031bf238
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
@@ -11352,13 +11369,7 @@ begin
     end if;
 
     -- Only a snapshot taken after the lock at the commit shows every claim from before it.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'the Stripe account is not changed in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('the Stripe account is not changed');
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return 'already';

@@ -18,13 +18,7 @@ begin
         return;
     end if;
     -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('no hold is released');
 
     update payout.holds as h
     set released_at = payout.clock(),
