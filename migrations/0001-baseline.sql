@@ -285,7 +285,7 @@ create type payout.discrepancy as (
 comment on type payout.discrepancy is
     'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row; '
     'one of a transfer that is not ours by a rule never is.';
--- frozen: procedures/common/tg__refuse_change.sql 6902718bd2cf
+-- frozen: procedures/common/tg__refuse_change.sql 64ccc9cda8ce
 create or replace function payout.tg__refuse_change()
 returns trigger
 language plpgsql
@@ -296,8 +296,8 @@ begin
     raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
         using
             errcode = 'SP101',
-            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
-            hint = 'Facts are only added; a correction is a new fact.',
+            detail = format('The rows of %s.%s are on record.', tg_table_schema, tg_table_name),
+            hint = 'A correction is a new row, or an act of payout_api.',
             schema = tg_table_schema,
             table = tg_table_name;
 end
@@ -1211,7 +1211,7 @@ $$;
 comment on function payout.tg_transfer_states__move() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201); '
     'sets next_lookup_at when a transfer becomes parked or fails, else clears it; clears hold_id.';
--- frozen: procedures/transfers/tg_transfer_states__tell_status.sql c6a1d1a85918
+-- frozen: procedures/transfers/tg_transfer_states__tell_status.sql d9fda886e774
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
 language plpgsql
@@ -1248,7 +1248,7 @@ begin
     where w.status <> w.former_status
     order by c.payout_transfer_id;
 
-    if found and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null then
+    if found then
         perform payout.notify_application();
     end if;
     return null;
@@ -3636,7 +3636,7 @@ end
 $$;
 comment on function payout.next_round(text, integer) is
     'The wait after so many transfers were let through; null: no more is.';
--- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
+-- frozen: procedures/transfers/notify_application.sql 06ef0e861d3e
 create or replace function payout.notify_application()
 returns void
 language plpgsql
@@ -3644,7 +3644,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if payout.can_notify() then
+    if pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null
+        and payout.can_notify() then
         perform
             setval('payout.awaited_outcomes', 1, false),
             pg_notify('payout_outcomes', '');
@@ -6834,7 +6835,7 @@ end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
--- frozen: procedures/report/record_outcomes_apart.sql fca67927cdd4
+-- frozen: procedures/report/record_outcomes_apart.sql e889033dafb4
 create or replace function payout.record_outcomes_apart(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -6870,7 +6871,8 @@ begin
             'Stripe answered, and the row of the transfer contradicts its facts. Look the '
             'payout_ref up at Stripe; correct the row, and the next look-up settles the '
             'transfer.'
-        where v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
+        where v_outcome.operator_action_id is null
+            and v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
         return query
         select s.payout_transfer_id, v_outcome.generation, v_outcome.attempt, 'alarm',
             s.state::text
@@ -7208,7 +7210,7 @@ end
 $$;
 comment on function payout.begin_list(text, text) is
     'Begins a read, unless one is open.';
--- frozen: procedures/reconcile/book_reversals.sql 09a583168e31
+-- frozen: procedures/reconcile/book_reversals.sql 91821f40d411
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -7246,8 +7248,7 @@ begin
             and e.kind = 'reversal'
         where s.payout_transfer_id = p_transfer.payout_transfer_id
         group by s.payout_transfer_id, s.stripe_transfer_id;
-        perform payout.notify_application()
-        where pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null;
+        perform payout.notify_application();
     end if;
     return v_booked;
 end

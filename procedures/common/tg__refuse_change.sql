@@ -15,8 +15,8 @@ begin
     raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
         using
             errcode = 'SP101',
-            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
-            hint = 'Facts are only added; a correction is a new fact.',
+            detail = format('The rows of %s.%s are on record.', tg_table_schema, tg_table_name),
+            hint = 'A correction is a new row, or an act of payout_api.',
             schema = tg_table_schema,
             table = tg_table_name;
 end
