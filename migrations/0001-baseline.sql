@@ -3436,7 +3436,7 @@ as $$
 $$;
 comment on function payout.first_entry_id(timestamptz) is
     'An id below which no entry was booked at p_since or later.';
--- frozen: procedures/transfers/fold_facts.sql 25e8565e55ea
+-- frozen: procedures/transfers/fold_facts.sql b8112b663b5d
 create or replace function payout.fold_facts(
     p_from bigint default -9223372036854775808, p_to bigint default 9223372036854775807
 )
@@ -3466,7 +3466,8 @@ as $$
         from observed as o
         group by o.payout_transfer_id
     ), claims as (
-        select distinct on (a.payout_transfer_id) a.*
+        select distinct on (a.payout_transfer_id) a.*, first_value(a.window_begins_at) over (
+            partition by a.payout_transfer_id, a.generation order by a.attempt) as key_begins_at
         from payout.transfer_attempts as a
         where a.payout_transfer_id between p_from and p_to
         order by a.payout_transfer_id, a.attempt desc
@@ -3479,7 +3480,7 @@ as $$
             when w.state = 'failed' and o.is_stopped is not true then m.next_attempt_at
         end,
         case w.state when 'paid' then m.stripe_transfer_id end,
-        case a.generation when w.generation then a.window_begins_at end,
+        case a.generation when w.generation then a.key_begins_at end,
         coalesce(o.tries, 0)::integer, coalesce(o.has_unknown_send, false),
         case
             when m.moved_to <> 'scheduled' then m.reason
@@ -5859,32 +5860,14 @@ $$;
 comment on function payout.settlement_problem(payout.settlements) is
     'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
     'cannot be paid out; SP402 if there is none by now.';
--- frozen: procedures/report/absence_counts_from.sql 813150b8e4f7
+-- frozen: procedures/report/absence_counts_from.sql 11cb69fc206e
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select max(w.over_at)
-    from (
-        select a.lease_until + e.attempt_drain_for
-            + case when payout.is_definite(a) then interval '0' else e.indeterminate_for end
-        from payout.transfer_attempts as a
-        cross join payout.engine_settings as e
-        where a.payout_transfer_id = p_payout_transfer_id
-        union all
-        select o.observed_at + e.lease_for + e.attempt_drain_for + e.indeterminate_for
-        from payout.transfer_observations as o
-        cross join payout.engine_settings as e
-        where o.payout_transfer_id = p_payout_transfer_id
-            and o.moved_to = 'parked'
-            and o.signal <> 'looked_up'
-            and not exists (
-                select from payout.transfer_attempts as a
-                where a.payout_transfer_id = p_payout_transfer_id
-            )
-    ) as w (over_at)
+    select payout.sends_over_at(p_payout_transfer_id)
     where not payout.was_seen_at_stripe(p_payout_transfer_id)
         and not exists (
             select from payout.transfer_observations as o
@@ -5896,7 +5879,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 53e42eba26ae
+-- frozen: procedures/report/act_problem.sql 7343b7cc97c5
 create or replace function payout.act_problem(
     p_signal text,
     p_state payout.transfer_states,
@@ -5953,10 +5936,11 @@ begin
         else case
             when v_state not in ('scheduled', 'failed')
                 then 'it may be at Stripe: retry has it looked up there, and goes on by the result'
-            when v_state = 'scheduled' and exists (
-                select from payout.listed_transfers as l
-                where l.payout_ref = p_transfer.payout_ref
-            ) then 'Stripe lists a transfer of it: the next sweep judges that one'
+            when (v_state <> 'failed' or not payout.was_seen_at_stripe(p_state.payout_transfer_id))
+                and exists (select from payout.listed_transfers as l
+                    where l.payout_ref = p_transfer.payout_ref)
+                then 'Stripe lists a transfer of it: ' || case v_state when 'scheduled'
+                    then 'the next sweep judges that one' else 'retry has it looked up' end
             when p_signal = 'cancel' and v_state = 'failed'
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)
@@ -6006,7 +5990,7 @@ as $$
 $$;
 comment on function payout.end_of_key(payout.transfer_states) is
     'The accepted decline, act or proof; null: there is none.';
--- frozen: procedures/report/evidence_for_new_key.sql a83294a6a31e
+-- frozen: procedures/report/evidence_for_new_key.sql bdb061c7b3e0
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
 language sql
@@ -6030,7 +6014,7 @@ as $$
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
                         then d.observed_at
                     else greatest(
-                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
+                        d.observed_at, payout.sends_over_at(d.payout_transfer_id))
                 end
             having count(*) > 0
         )
@@ -6168,7 +6152,7 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
--- frozen: procedures/report/judge_act.sql 8d3a8f43f6a8
+-- frozen: procedures/report/judge_act.sql 726de766fa0c
 create or replace function payout.judge_act(
     p_signal text,
     p_state payout.transfer_states,
@@ -6184,7 +6168,11 @@ declare
     v_judgement payout.judgement;
     -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
     v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
-    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
+    v_refused text := coalesce(
+        payout.act_problem(v_signal, p_state, p_transfer, p_settings),
+        case when p_signal = 'approve_absence'
+            and p_state.reason is distinct from 'absence_awaits_approval'
+            then 'no absence of it awaits an approval' end);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
@@ -6567,14 +6555,14 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
--- frozen: procedures/report/look_awaited_from.sql 7fa4e2c57531
+-- frozen: procedures/report/look_awaited_from.sql 3a3d5ab372d5
 create or replace function payout.look_awaited_from(p_state payout.transfer_states)
 returns timestamptz
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))
+    select greatest(payout.clock(), payout.sends_over_at(p_state.payout_transfer_id))
     where p_state.state = 'failed'
         and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
         and payout.evidence_for_new_key(p_state) is null
@@ -6953,7 +6941,7 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 84044bd008c6
+-- frozen: procedures/report/report_outcomes.sql ce174a1404fd
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
 returns setof payout.reported
 language plpgsql
@@ -6969,6 +6957,7 @@ as $$
 declare
     v_turns bigint[];
     v_known_ids bigint[];
+    v_reports payout.reported[] := '{}'::payout.reported[];
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
 begin
     v_known_ids := array(
@@ -6988,18 +6977,23 @@ begin
     for v_turn in 1 .. (
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
     ) loop
-        return query
-        select * from payout.record_outcomes_apart(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+        v_reports := v_reports || array(
+            select r
+            from payout.record_outcomes_apart(array(
+                select v_outcomes[i]
+                from generate_subscripts(v_outcomes, 1) as i
+                where v_turns[i] = v_turn
+                    and (v_outcomes[i]).payout_transfer_id = any (v_known_ids))) as r);
     end loop;
+    return query select * from unnest(v_reports);
 
     if exists (
         select from unnest(v_outcomes) as o where o.http_status between 400 and 499
     ) then
         begin
-            perform payout.slow_down(v_known_ids);
+            -- Of the others nothing new was stored: their newest outcome is an old one.
+            perform payout.slow_down(array(
+                select r.payout_transfer_id from unnest(v_reports) as r where r.verdict = 'ok'));
         exception
             when integrity_constraint_violation or data_exception
                 or sqlstate 'SP103' or sqlstate 'SP201' then
@@ -7022,6 +7016,35 @@ comment on function payout_api.report_outcomes(jsonb) is
     'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
     'alarm and the state for each.';
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
+-- frozen: procedures/report/sends_over_at.sql b11d5ff53846
+create or replace function payout.sends_over_at(p_payout_transfer_id bigint)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(w.over_at)
+    from (
+        select a.lease_until + e.attempt_drain_for
+            + case when payout.is_definite(a) then interval '0' else e.indeterminate_for end
+        from payout.transfer_attempts as a
+        cross join payout.engine_settings as e
+        where a.payout_transfer_id = p_payout_transfer_id
+        union all
+        select o.observed_at + e.lease_for + e.attempt_drain_for + e.indeterminate_for
+        from payout.transfer_observations as o
+        cross join payout.engine_settings as e
+        where o.payout_transfer_id = p_payout_transfer_id
+            and o.moved_to = 'parked'
+            and o.signal <> 'looked_up'
+            and not exists (
+                select from payout.transfer_attempts as a
+                where a.payout_transfer_id = p_payout_transfer_id
+            )
+    ) as w (over_at)
+$$;
+comment on function payout.sends_over_at(bigint) is
+    'The time, also for what Stripe may execute later; null: it was never sent, nor parked.';
 -- frozen: procedures/report/slow_down.sql a00f1233d8d9
 create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
 returns void
@@ -7475,7 +7498,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_lookup.sql 64a17ff60d54
+-- frozen: procedures/reconcile/finish_lookup.sql 0b68f70d1714
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7519,7 +7542,8 @@ begin
             -- A look after the decline is evidence, long after one that Stripe did not save.
             when s.next_attempt_at is not null and s.hold_id is null
                 and payout.evidence_for_new_key(s) is null
-                then greatest(payout.clock() + interval '10 minutes', v_counts_from)
+                then greatest(payout.clock() + interval '10 minutes',
+                    payout.sends_over_at(s.payout_transfer_id))
         end
         else case when v_outcome.found is null or p_read.begun_at < v_state.changed_at
             then s.next_lookup_at end
@@ -10953,7 +10977,7 @@ comment on function payout_api.sweep(integer) is
     'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql dcc3c7bf6b84
+-- frozen: procedures/operate/act.sql 3b671d726f2f
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -10977,7 +11001,7 @@ begin
                 errcode = 'SP314',
                 hint = 'Say why: p_reason is kept with the act.';
     end if;
-    if p_preview is not true then
+    if p_preview is not true and p_takes_two is not true then
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)
@@ -12292,7 +12316,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor of these transfers of a payee as write_off entries; one row for each '
     'transfer. A preview changes nothing, and says if another person has to approve.';
--- frozen: procedures/operate/do_proposed.sql d102d29c18c1
+-- frozen: procedures/operate/do_proposed.sql f93fcd4d7f0d
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -12319,7 +12343,7 @@ begin
         order by s.payout_transfer_id
         for update;
     end if;
-    if not v_details @> payout.known_of(v_verb, v_ids) then
+    if v_details <> v_details || payout.known_of(v_verb, v_ids) then
         raise exception 'proposal %: another send, alarm or stop came meanwhile',
             p_proposal.operator_action_id
             using

@@ -209,6 +209,7 @@ select 'payout.record_unknown_transfers(payout.outcome[])'::regprocedure;
 select 'payout.refused_payees(integer, payout.outcome)'::regprocedure;
 select 'payout.remaining_facts(payout.outcome)'::regprocedure;
 select 'payout_api.report_outcomes(jsonb)'::regprocedure;
+select 'payout.sends_over_at(bigint)'::regprocedure;
 select 'payout.slow_down(bigint[])'::regprocedure;
 select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
 select 'payout.begin_due_reads(text, text, integer)'::regprocedure;

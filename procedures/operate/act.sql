@@ -4,7 +4,8 @@
 -- with which it can be done are noted in one row of operator_actions; the others are refused with
 -- a sentence. Safe to repeat: asked again, it answers already, and leaves no further row.
 -- Locks: for a retry the waits that it ends; the transfers' progress rows, in id order: it waits
--- for a claim or report that has one, so that a transfer is either cancelled or sent.
+-- for a claim or report that has one, so that a transfer is either cancelled or sent. A proposal
+-- locks none: retry proposes for some after it has locked others, and approve judges anew.
 -- Raises: SP314 no reason.
 
 create or replace function payout.act(
@@ -30,7 +31,7 @@ begin
                 errcode = 'SP314',
                 hint = 'Say why: p_reason is kept with the act.';
     end if;
-    if p_preview is not true then
+    if p_preview is not true and p_takes_two is not true then
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)

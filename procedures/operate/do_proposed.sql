@@ -32,7 +32,7 @@ begin
         order by s.payout_transfer_id
         for update;
     end if;
-    if not v_details @> payout.known_of(v_verb, v_ids) then
+    if v_details <> v_details || payout.known_of(v_verb, v_ids) then
         raise exception 'proposal %: another send, alarm or stop came meanwhile',
             p_proposal.operator_action_id
             using

@@ -50,7 +50,8 @@ begin
             -- A look after the decline is evidence, long after one that Stripe did not save.
             when s.next_attempt_at is not null and s.hold_id is null
                 and payout.evidence_for_new_key(s) is null
-                then greatest(payout.clock() + interval '10 minutes', v_counts_from)
+                then greatest(payout.clock() + interval '10 minutes',
+                    payout.sends_over_at(s.payout_transfer_id))
         end
         else case when v_outcome.found is null or p_read.begun_at < v_state.changed_at
             then s.next_lookup_at end

@@ -56,10 +56,11 @@ begin
         else case
             when v_state not in ('scheduled', 'failed')
                 then 'it may be at Stripe: retry has it looked up there, and goes on by the result'
-            when v_state = 'scheduled' and exists (
-                select from payout.listed_transfers as l
-                where l.payout_ref = p_transfer.payout_ref
-            ) then 'Stripe lists a transfer of it: the next sweep judges that one'
+            when (v_state <> 'failed' or not payout.was_seen_at_stripe(p_state.payout_transfer_id))
+                and exists (select from payout.listed_transfers as l
+                    where l.payout_ref = p_transfer.payout_ref)
+                then 'Stripe lists a transfer of it: ' || case v_state when 'scheduled'
+                    then 'the next sweep judges that one' else 'retry has it looked up' end
             when p_signal = 'cancel' and v_state = 'failed'
                 and p_state.reason is distinct from 'given_up_by_operators'
                 and payout.was_seen_at_stripe(p_state.payout_transfer_id)

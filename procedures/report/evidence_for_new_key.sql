@@ -2,9 +2,9 @@
 --
 -- A decline may have been a copy of another answer, though it names our key. So a look at Stripe's
 -- list that began after it must have found nothing of ours: after one that Stripe saved, any look;
--- after another, and after two people gave the key up, one that counts for a proof of absence. If
--- Stripe may execute an earlier key later, none ever counts: two people gave that key up. A proof
--- of absence is two looks itself, or one of a transfer that never left.
+-- after another, and after two people gave the key up, one that began once everything sent is over.
+-- That holds as well where they gave a key up that Stripe may execute later. A proof of absence is
+-- two looks itself, or one of a transfer that never left.
 
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
@@ -29,7 +29,7 @@ as $$
                         (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
                         then d.observed_at
                     else greatest(
-                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
+                        d.observed_at, payout.sends_over_at(d.payout_transfer_id))
                 end
             having count(*) > 0
         )

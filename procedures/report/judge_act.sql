@@ -4,7 +4,7 @@
 -- may be at Stripe: scheduled and not claimed under its key, or failed and no look is awaited
 -- (look_awaited_from). A retry moves a later date to now and leaves one that has come: a late
 -- first send waits for a look (plan_late_lookups). It opens no key: the sweep does, on the evidence
--- that each new key needs.
+-- that each new key needs. An absence is approved while it awaits that, and for no later key.
 
 create or replace function payout.judge_act(
     p_signal text,
@@ -21,7 +21,11 @@ declare
     v_judgement payout.judgement;
     -- Who approves an absence proves nothing: the engine looks once more, and only then gives up.
     v_signal text := case p_signal when 'approve_absence' then 'retry' else p_signal end;
-    v_refused text := payout.act_problem(v_signal, p_state, p_transfer, p_settings);
+    v_refused text := coalesce(
+        payout.act_problem(v_signal, p_state, p_transfer, p_settings),
+        case when p_signal = 'approve_absence'
+            and p_state.reason is distinct from 'absence_awaits_approval'
+            then 'no absence of it awaits an approval' end);
 begin
     if v_refused is not null then
         v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;

@@ -9,7 +9,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))
+    select greatest(payout.clock(), payout.sends_over_at(p_state.payout_transfer_id))
     where p_state.state = 'failed'
         and not payout.was_seen_at_stripe(p_state.payout_transfer_id)
         and payout.evidence_for_new_key(p_state) is null

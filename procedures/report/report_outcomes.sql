@@ -21,6 +21,7 @@ as $$
 declare
     v_turns bigint[];
     v_known_ids bigint[];
+    v_reports payout.reported[] := '{}'::payout.reported[];
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
 begin
     v_known_ids := array(
@@ -40,18 +41,23 @@ begin
     for v_turn in 1 .. (
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
     ) loop
-        return query
-        select * from payout.record_outcomes_apart(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+        v_reports := v_reports || array(
+            select r
+            from payout.record_outcomes_apart(array(
+                select v_outcomes[i]
+                from generate_subscripts(v_outcomes, 1) as i
+                where v_turns[i] = v_turn
+                    and (v_outcomes[i]).payout_transfer_id = any (v_known_ids))) as r);
     end loop;
+    return query select * from unnest(v_reports);
 
     if exists (
         select from unnest(v_outcomes) as o where o.http_status between 400 and 499
     ) then
         begin
-            perform payout.slow_down(v_known_ids);
+            -- Of the others nothing new was stored: their newest outcome is an old one.
+            perform payout.slow_down(array(
+                select r.payout_transfer_id from unnest(v_reports) as r where r.verdict = 'ok'));
         exception
             when integrity_constraint_violation or data_exception
                 or sqlstate 'SP103' or sqlstate 'SP201' then

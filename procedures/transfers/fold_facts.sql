@@ -34,7 +34,8 @@ as $$
         from observed as o
         group by o.payout_transfer_id
     ), claims as (
-        select distinct on (a.payout_transfer_id) a.*
+        select distinct on (a.payout_transfer_id) a.*, first_value(a.window_begins_at) over (
+            partition by a.payout_transfer_id, a.generation order by a.attempt) as key_begins_at
         from payout.transfer_attempts as a
         where a.payout_transfer_id between p_from and p_to
         order by a.payout_transfer_id, a.attempt desc
@@ -47,7 +48,7 @@ as $$
             when w.state = 'failed' and o.is_stopped is not true then m.next_attempt_at
         end,
         case w.state when 'paid' then m.stripe_transfer_id end,
-        case a.generation when w.generation then a.window_begins_at end,
+        case a.generation when w.generation then a.key_begins_at end,
         coalesce(o.tries, 0)::integer, coalesce(o.has_unknown_send, false),
         case
             when m.moved_to <> 'scheduled' then m.reason

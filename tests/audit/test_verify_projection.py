@@ -180,6 +180,24 @@ def test_a_time_that_was_moved_is_named(engine: Engine, column: str) -> None:
         assert [name for name, *_ in differences(engine)] == [column]
 
 
+@mutant(
+    "a window that was moved is that of the next claim",
+    "fold_facts",
+    "when w.generation then a.key_begins_at end",
+    "when w.generation then a.window_begins_at end",
+)
+def test_a_window_that_was_moved_is_named_after_the_next_claim_too(engine: Engine) -> None:
+    """The attack: the key is sent once Stripe has forgotten it; that claim copies the window."""
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, STATES):
+            engine.db.execute("update payout.transfer_states set window_begins_at = payout.clock()")
+        engine.make_due()
+        engine.report(no_answer(engine.claim_one()))
+        assert [name for name, *_ in differences(engine)] == ["window_begins_at"]
+
+
 def test_another_transfer_of_stripe_is_named(engine: Engine) -> None:
     engine.settle()
     engine.report_one(success(engine.claim_one()))

@@ -22,7 +22,7 @@ from tests.engine import (
     unfunded,
 )
 from tests.mutants import mutant
-from tests.reconcile.listing import ours, reconcile
+from tests.reconcile.listing import ACCOUNT, ours, reconcile
 from tests.reconcile.test_newest import restart
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
@@ -197,8 +197,8 @@ def test_what_may_be_at_stripe_is_not_cancelled(
 @mutant(
     "what Stripe lists is cancelled",
     "act_problem",
-    "when v_state = 'scheduled' and exists (\n                select from payout.listed_transfers",
-    "when false and exists (\n                select from payout.listed_transfers",
+    "and exists (select from payout.listed_transfers",
+    "and false and exists (select from payout.listed_transfers",
 )
 def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
     """A restored database has forgotten that it sent it."""
@@ -207,6 +207,35 @@ def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
     engine.sweep()
     assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "what Stripe lists ends, since its decline was saved",
+    "act_problem",
+    "when (v_state <> 'failed' or not payout.was_seen_at_stripe(p_state.payout_transfer_id))",
+    "when v_state = 'scheduled'",
+    at="settle_outside",
+)
+@pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
+def test_what_stripe_lists_while_it_waits_for_its_next_key_is_not_ended(
+    engine: Engine, verb: str
+) -> None:
+    """The attack: nobody has judged the listed one yet, and the wire pays the payee twice."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    reconcile(engine.db, listed(claim, created=1_900_000_000))
+    assert ended(engine, verb, transfer) == "refused"
+    assert detail(engine, "cancel", transfer) == (
+        "Stripe lists a transfer of it: retry has it looked up"
+    )
+    act(engine, "retry", payout_transfer_id=transfer)
+    (lookup,) = engine.claim_lookups(account=(ACCOUNT, False))
+    for number in range(len(lookup.queries)):
+        report = engine.report_page(lookup, number, [listed(claim)])
+    assert report.verdict == "alarm"
+    assert ended(engine, "cancel", transfer) == "refused"
+    assert ended(engine, "settle_outside", transfer) == "done"
 
 
 @mutant(
@@ -301,7 +330,7 @@ def ended(engine: Engine, verb: str, transfer: int, **marks: object) -> str:
 @mutant(
     "a look for what is to be ended that is made before it counts",
     "look_awaited_from",
-    "greatest(payout.clock(), payout.absence_counts_from(p_state.payout_transfer_id))",
+    "greatest(payout.clock(), payout.sends_over_at(p_state.payout_transfer_id))",
     "payout.clock()",
 )
 @pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
@@ -619,15 +648,90 @@ def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: En
     assert engine.progress(transfer).state == "failed"
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
     engine.look_up()
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
+    engine.let_pass("25 hours")
+    engine.look_up()
     assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "done"
     assert balances(engine) == {}
     assert projection_is_right(engine)
 
 
 @mutant(
+    "a look at once where two people gave up what Stripe may execute later",
+    "evidence_for_new_key",
+    "payout.sends_over_at(d.payout_transfer_id)",
+    "payout.absence_counts_from(d.payout_transfer_id)",
+)
+def test_after_a_key_that_was_given_up_refusals_that_may_be_copies_wait_for_a_look_that_counts(
+    engine: Engine,
+) -> None:
+    """The attack: one came in place of the success, and the third key pays the payee twice."""
+    (transfer,) = engine.settle()
+    later = {"http_status": 400, "error_code": "approval_required"}
+    engine.report(outcome(engine.claim_one(), "response", **later))
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    engine.approve()
+    engine.let_pass("25 hours")
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+    for _ in range(3):
+        engine.make_due()
+        engine.report(refused_without_a_key(engine.claim_one()))
+    assert engine.progress(transfer).state == "failed"
+    assert ended(engine, "settle_outside", transfer) == "refused"
+    engine.make_lookups_due()
+    engine.look_up()
+    engine.end_waits()
+    assert engine.sweep().transfers_reopened == 0
+    assert ended(engine, "settle_outside", transfer) == "refused"
+    engine.let_pass("25 hours")
+    engine.look_up()
+    assert ended(engine, "settle_outside", transfer) == "done"
+
+
+def look_for(engine: Engine, transfer: int) -> None:
+    """Look two transfers up, and finish the look for one of them: it finds nothing."""
+    engine.make_lookups_due()
+    for lookup in engine.claim_lookups():
+        for number in range(len(lookup.queries)) if lookup.payout_transfer_id == transfer else ():
+            engine.report_page(lookup, number, [])
+
+
+@mutant(
+    "a proposal in which the sends of one transfer stand for those of another",
+    "do_proposed",
+    "v_details <> v_details || payout.known_of(v_verb, v_ids)",
+    "not v_details @> payout.known_of(v_verb, v_ids)",
+)
+def test_a_proposal_about_two_transfers_knows_the_sends_of_each(engine: Engine) -> None:
+    """The attack: the first is sent once more, and both have two attempts, as one had before."""
+    one, two = engine.settle("seller_1", "seller_2")
+    engine.report(*(no_answer(claim) for claim in engine.claim()))
+    act(engine, "park", payout_transfer_id=one)
+    engine.make_due()
+    engine.report(no_answer(engine.claim_one()))
+    act(engine, "park", payout_transfer_id=two)
+    assert {made.result for made in act(engine, "retry", settlement_id="set_1", force=True)} == {
+        "proposed"
+    }
+    engine.let_pass("2 days")
+    for _ in range(2):
+        look_for(engine, one)
+        engine.let_pass("61 minutes")
+    assert engine.sweep().transfers_reopened == 1
+    engine.report(no_answer(engine.claim_one()))
+    act(engine, "park", payout_transfer_id=one)
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    assert refusal(engine.approver, "select payout_api.approve(%s, 'looked')", [proposal]) == (
+        Refusal("SP402", f"proposal {proposal}: another send, alarm or stop came meanwhile")
+    )
+    assert engine.progress(one).state == "parked"
+
+
+@mutant(
     "a proposal that outlives its key",
     "do_proposed",
-    "not v_details @> payout.known_of(v_verb, v_ids)",
+    "v_details <> v_details || payout.known_of(v_verb, v_ids)",
     "false",
 )
 def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
@@ -656,6 +760,27 @@ def test_a_proposal_about_one_key_gives_no_later_key_up(engine: Engine) -> None:
     ).fetchall()
     engine.approver.execute(approve, [again])
     assert engine.progress(transfer).state == "failed"
+
+
+@mutant(
+    "a proposal that locks what it is about",
+    "act",
+    "if p_preview is not true and p_takes_two is not true then",
+    "if p_preview is not true then",
+)
+def test_a_proposal_waits_for_nobody(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """The attack: locked after others, out of the order of ids, it and a report wait in a ring."""
+    engine, other = shared_engine, connect()
+    (transfer,) = engine.settle()
+    unknown(engine, engine.claim_one())
+    act(engine, "park", payout_transfer_id=transfer)
+    with other.transaction():
+        other.execute("select from payout.transfer_states for update")
+        engine.operator.execute("set lock_timeout = '200ms'")
+        give_up = "select payout_api.retry('gone', p_payout_transfer_id => %s, p_force => true)"
+        assert refusal(engine.operator, give_up, [transfer]) is None
 
 
 @mutant(
@@ -711,7 +836,7 @@ def test_an_alarm_counts_for_an_approval_however_late_it_commits(
 @mutant(
     "a new key as soon as two people gave the old one up",
     "evidence_for_new_key",
-    "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",
+    "d.observed_at, payout.sends_over_at(d.payout_transfer_id))",
     "d.observed_at)",
 )
 def test_after_two_people_gave_it_up_a_look_still_has_to_find_nothing(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.engine import Engine, LookupReport
 from tests.mutants import mutant
 from tests.operate.checks import complaints
+from tests.operate.test_acts import Act, act
 from tests.report.test_judge_absence import ABSENT, GIVEN_UP, vanished
 
 LARGE = 100_001
@@ -107,6 +108,38 @@ def test_an_approval_is_for_one_key(engine: Engine, proved: int) -> None:
     assert engine.look_up() == ABSENT
     assert engine.progress(proved).reason == "absence_awaits_approval"
     assert open_alarms(engine) == 1
+
+
+@mutant(
+    "an approval of an absence that nobody proved yet",
+    "judge_act",
+    "and p_state.reason is distinct from 'absence_awaits_approval'",
+    "and false",
+)
+def test_an_approval_that_comes_late_is_not_for_the_next_key(engine: Engine, proved: int) -> None:
+    """The attack: the second key was not sent yet, and its absence would need nobody any more."""
+    for force in (False, True):
+        act(engine, "retry", payout_transfer_id=proved, force=force)
+    numbers = "select action_id from payout_api.proposals order by action_id"
+    (late,), (given_up,) = engine.db.execute(numbers).fetchall()
+    approval = (
+        "select payout_transfer_id, state, result from payout_api.approve(%s, 'looked at Stripe')"
+    )
+    engine.approver.execute(approval, [given_up])
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+    engine.db.execute(
+        "select payout.begin_wait('currency', 'usd', 'balance_insufficient', 'funds', null, false)"
+    )
+    (answer,) = engine.approver.execute(approval, [late]).fetchall()
+    assert Act(*answer) == Act(proved, "scheduled", "refused")
+    engine.end_waits()
+    vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == ABSENT
+    assert engine.progress(proved).reason == "absence_awaits_approval"
 
 
 @mutant(

@@ -112,7 +112,7 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
 
 @mutant(
     "absence proved 15 minutes after what may have been a 500",
-    "absence_counts_from",
+    "sends_over_at",
     "else e.indeterminate_for end",
     "else interval '0' end",
     at="no answer",
@@ -171,7 +171,7 @@ def test_an_answer_that_was_definite_needs_no_day(engine: Engine) -> None:
 
 @mutant(
     "absence proved before the attempts have drained",
-    "absence_counts_from",
+    "sends_over_at",
     "select a.lease_until + e.attempt_drain_for",
     "select a.claimed_at",
 )
@@ -423,13 +423,13 @@ def test_a_transfer_that_never_left_gets_a_new_key_after_one_look(engine: Engine
 
 @mutant(
     "a proof of absence at once for what was never sent",
-    "absence_counts_from",
+    "sends_over_at",
     "select o.observed_at + e.lease_for + e.attempt_drain_for + e.indeterminate_for",
     "select o.observed_at - interval '1 day'",
 )
 @mutant(
     "no way out for what was parked before its first send",
-    "absence_counts_from",
+    "sends_over_at",
     "and o.moved_to = 'parked'",
     "and false",
 )

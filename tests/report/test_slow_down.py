@@ -1,4 +1,4 @@
-"""A wait that cannot begin loses no answer of Stripe's."""
+"""A decline begins a wait once, and a wait that cannot begin loses no answer of Stripe's."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def test_answers_are_kept_though_no_wait_can_begin(engine: Engine) -> None:
     assert told == [f"payout alarm: no_wait_was_begun, {refused}"]
     assert engine.progress(poor.payout_transfer_id).state == "failed"
     assert engine.progress(paid.payout_transfer_id).state == "paid"
+
+
+@mutant(
+    "a report that was not stored repeats an old decline",
+    "report_outcomes",
+    "as r where r.verdict = 'ok'));",
+    "as r));",
+)
+def test_a_report_of_another_claim_begins_no_wait_again(engine: Engine) -> None:
+    """The attack: any login of a worker stops a currency by a decline that is long over."""
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.end_waits()
+    assert engine.report_one(unfunded(claim._replace(claim_token="forged"))) == ("alarm", "failed")
+    open_scopes = "select scope from payout.holds where released_at is null"
+    assert engine.db.execute(open_scopes).fetchall() == [("transfer",)]

@@ -273,7 +273,7 @@ def refused_account_403(claim: Claim) -> Outcome:
 @mutant(
     "a new key on a look right after a decline that is not saved",
     "evidence_for_new_key",
-    "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",
+    "d.observed_at, payout.sends_over_at(d.payout_transfer_id))",
     "d.observed_at)",
     at="saved by nobody",
 )
@@ -313,7 +313,8 @@ def test_after_a_decline_that_stripe_does_not_save_only_a_late_look_allows_a_new
 @mutant(
     "no second look after one that was too early",
     "finish_lookup",
-    "then greatest(payout.clock() + interval '10 minutes', v_counts_from)",
+    "then greatest(payout.clock() + interval '10 minutes',\n"
+    "                    payout.sends_over_at(s.payout_transfer_id))",
     "then null::timestamptz",
 )
 def test_a_look_that_was_too_early_is_made_again_in_time(engine: Engine) -> None:
