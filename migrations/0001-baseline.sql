@@ -285,7 +285,7 @@ create type payout.discrepancy as (
 comment on type payout.discrepancy is
     'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row; '
     'one of a transfer that is not ours by a rule never is.';
--- frozen: procedures/common/tg__refuse_change.sql 69218febe042
+-- frozen: procedures/common/tg__refuse_change.sql 64ccc9cda8ce
 create or replace function payout.tg__refuse_change()
 returns trigger
 language plpgsql
@@ -296,14 +296,15 @@ begin
     raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
         using
             errcode = 'SP101',
-            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
-            hint = 'Facts are only added; a correction is a new fact.',
+            detail = format('The rows of %s.%s are on record.', tg_table_schema, tg_table_name),
+            hint = 'A correction is a new row, or an act of payout_api.',
             schema = tg_table_schema,
             table = tg_table_name;
 end
 $$;
 comment on function payout.tg__refuse_change() is
-    'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
+    'Trigger: refuses update, delete and truncate of an insert-only table, and of others the '
+    'command or change that it is made for (SP101).';
 -- frozen: sql/tables/catalogues.sql bfafc9d2df6e
 create table payout.catalogues (
     catalogue_id bigint not null generated always as identity,
@@ -378,7 +379,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 9bc875469684
+-- frozen: sql/tables/identity.sql 19e790dcf841
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -463,7 +464,8 @@ comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
     'Counted tries under one key before the transfer is parked.';
-comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
+comment on column payout.engine_settings.max_generations is
+    'Keys that one transfer may use, those aside that were declined for lack of funds.';
 comment on column payout.engine_settings.largest_claim is
     'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
 comment on column payout.engine_settings.transfers_per_wakeup is
@@ -696,7 +698,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 9830b2fbcf61
+-- frozen: sql/tables/lists.sql 1857ed0e487c
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -862,7 +864,7 @@ create table payout.stripe_error_rules (
 );
 comment on table payout.stripe_error_rules is
     'The meaning of an answer that is no success, as data: the first rule in order of its id that '
-    'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
+    'fits counts; a null column fits everything.';
 comment on column payout.stripe_error_rules.sends_to_believe is
     'A decline that Stripe does not save counts once so many sends under the key got it: had the '
     'first one been executed, the second would be answered with its transfer.';
@@ -885,10 +887,10 @@ comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
-    'answer or nothing else was ever sent under the key, else retry; unknown: perhaps executed, '
-    'same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s list; '
-    'pause: hold the worker or the engine; absent: proved absent, money back to the payee and a '
-    'new key.';
+    'answer or nothing else can have had an effect under the key, else park; unknown: perhaps '
+    'executed, same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s '
+    'list; pause: hold the worker or the engine; absent: proved absent, money back to the payee '
+    'and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
@@ -1176,7 +1178,7 @@ $$;
 comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
--- frozen: procedures/transfers/tg_transfer_states__move.sql f5b56d7fdce7
+-- frozen: procedures/transfers/tg_transfer_states__move.sql 13214712be68
 create or replace function payout.tg_transfer_states__move()
 returns trigger
 language plpgsql
@@ -1208,8 +1210,8 @@ end
 $$;
 comment on function payout.tg_transfer_states__move() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201); '
-    'sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id otherwise.';
--- frozen: procedures/transfers/tg_transfer_states__tell_status.sql c6a1d1a85918
+    'sets next_lookup_at when a transfer becomes parked or fails, else clears it; clears hold_id.';
+-- frozen: procedures/transfers/tg_transfer_states__tell_status.sql d9fda886e774
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
 language plpgsql
@@ -1246,7 +1248,7 @@ begin
     where w.status <> w.former_status
     order by c.payout_transfer_id;
 
-    if found and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null then
+    if found then
         perform payout.notify_application();
     end if;
     return null;
@@ -1254,7 +1256,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql e2d43a8c7421
+-- frozen: sql/tables/transfers.sql e9c9426f0ec0
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1517,7 +1519,8 @@ create table payout.transfer_observations (
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
 comment on table payout.transfer_observations is
-    'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
+    'Every answer, timeout, look-up, expiry, key and act of a transfer, accepted or not; a report '
+    'of another claim is none. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
     'lease or a key that expired, a look-up, another key, or an act of an operator.';
@@ -1584,10 +1587,10 @@ comment on column payout.transfer_requests.request_sha256 is 'Digest of request.
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
-    'The accepted decline that closed the former generation; or the first of two scans of '
-    'Stripe''s list that found nothing.';
+    'The accepted decline, or the act of two people, that closed the former generation; or the '
+    'first scan of Stripe''s list that found nothing.';
 comment on column payout.transfer_requests.second_evidence_observation_id is
-    'The look at Stripe''s list after the decline, or the second scan; null where one scan of a '
+    'The look at Stripe''s list after that, or the second scan; null where one scan of a '
     'transfer that never left was the evidence.';
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
@@ -1598,7 +1601,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
--- frozen: sql/tables/operations.sql 03b46c24ccbe
+-- frozen: sql/tables/operations.sql 790a9eaf4f1f
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1619,7 +1622,7 @@ create table payout.operator_actions (
 );
 comment on table payout.operator_actions is
     'Each act of an operator with its reason; also each stop that the engine made by itself, and '
-    'each change of engine_settings.';
+    'each change of engine_settings or of a cap.';
 comment on column payout.operator_actions.expires_at is
     'Of a proposal: the time until which another person may approve it.';
 comment on column payout.operator_actions.proposal_id is 'Of an approval: the proposal.';
@@ -1862,7 +1865,7 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql f2de2014364e
+-- frozen: sql/tables/outcomes.sql 7f5d58124d7c
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -1880,7 +1883,8 @@ comment on table payout.outcomes is
 comment on column payout.outcomes.outcome_id is
     'The cursor of the application: drawn after the writer has announced itself.';
 comment on column payout.outcomes.reason is
-    'The reason of a failure or cancellation, a code; null for every other status.';
+    'The code of a failure, of an end by operators, or of a wait for an account; null for every '
+    'other status.';
 comment on column payout.outcomes.hold_id is
     'The hold that keeps it back, for status on_hold; its scope is the reason that is told.';
 comment on column payout.outcomes.reversed_minor is
@@ -3171,38 +3175,28 @@ $$;
 comment on function payout.notify_operators(text, text, jsonb) is
     'Notifies channel payout_alarms of the alarm as JSON: alarm, subject and p_ids; warns with '
     'reason and subject.';
--- frozen: procedures/common/read_text.sql d182e3df69f7
+-- frozen: procedures/common/read_text.sql 22362ede17f5
 create or replace function payout.read_text(p_value jsonb)
 returns text
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
-            then p_value #>> '{}'
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
+        then p_value #>> '{}'
+end;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
--- frozen: procedures/common/read_whole.sql daa541a1aba3
+-- frozen: procedures/common/read_whole.sql 5da7f6cad2e4
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'number'
-            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
-            and p_value <= '9223372036854775807'
-            then (p_value #>> '{}')::bigint
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'number'
+        and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+        and p_value <= '9223372036854775807'
+        then (p_value #>> '{}')::bigint
+end;
 comment on function payout.read_whole(jsonb) is
     'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
     'number.';
@@ -3224,6 +3218,25 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
+-- frozen: procedures/common/refuse_old_snapshot.sql eb4e4bb959b3
+create or replace function payout.refuse_old_snapshot(p_refused text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception '% in a transaction that is %', p_refused,
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+end
+$$;
+comment on function payout.refuse_old_snapshot(text) is
+    'Refuses outside read committed; p_refused begins the sentence: no hold is released.';
 -- frozen: procedures/transfers/begin_wait.sql 756b2d4b613d
 create or replace function payout.begin_wait(
     p_scope text,
@@ -3296,7 +3309,7 @@ $$;
 comment on function payout.booked_states(bigint, bigint) is
     'For each transfer from p_from to p_to the account, amount in minor units and currency that '
     'its ledger entries leave it at, reversals aside.';
--- frozen: procedures/transfers/change_of_account.sql 60ede6b72532
+-- frozen: procedures/transfers/change_of_account.sql b709c67f16f3
 create or replace function payout.change_of_account(p_payee_id text)
 returns void
 language plpgsql
@@ -3332,7 +3345,7 @@ begin
 end
 $$;
 comment on function payout.change_of_account(text) is
-    'Lets the payee be tried again at once, or lets it wait for '
+    'Has a payee that waits for its account tried at once, and lets new transfers wait for '
     'engine_settings.account_change_waits_for.';
 -- frozen: procedures/transfers/destinations.sql 5f36876c6803
 create or replace function payout.destinations(
@@ -3364,7 +3377,7 @@ $$;
 comment on function payout.destinations(payout.payout_transfers, integer) is
     'The account in the request under the key; without a key, or its request, the accounts in all '
     'requests of a transfer and those of its payee; null: there is none.';
--- frozen: procedures/transfers/end_holds.sql a913e904976b
+-- frozen: procedures/transfers/end_holds.sql 67cc6374c956
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
 )
@@ -3378,13 +3391,7 @@ begin
         return;
     end if;
     -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('no hold is released');
 
     update payout.holds as h
     set released_at = payout.clock(),
@@ -3630,7 +3637,7 @@ end
 $$;
 comment on function payout.next_round(text, integer) is
     'The wait after so many transfers were let through; null: no more is.';
--- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
+-- frozen: procedures/transfers/notify_application.sql 06ef0e861d3e
 create or replace function payout.notify_application()
 returns void
 language plpgsql
@@ -3638,7 +3645,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if payout.can_notify() then
+    if pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null
+        and payout.can_notify() then
         perform
             setval('payout.awaited_outcomes', 1, false),
             pg_notify('payout_outcomes', '');
@@ -4144,7 +4152,7 @@ end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
     'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';
--- frozen: procedures/transfers/transfer_request.sql 0294ede43abb
+-- frozen: procedures/transfers/transfer_request.sql 723ae217de60
 create or replace function payout.transfer_request(
     p_transfer payout.payout_transfers,
     p_destination text,
@@ -4152,26 +4160,21 @@ create or replace function payout.transfer_request(
     p_installation_id text
 )
 returns jsonb
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return jsonb_object(array[
-        'currency', p_transfer.currency,
-        'destination', p_destination,
-        case when p_transfer.source_transaction is null
-            then 'transfer_group' else 'source_transaction' end,
-        coalesce(p_transfer.source_transaction, p_transfer.payout_ref)
-    ]) || jsonb_build_object(
-        'amount', p_transfer.amount_minor,
-        'metadata', p_metadata || jsonb_object(array[
-            'payout_engine', p_installation_id,
-            'payout_ref', p_transfer.payout_ref,
-            'settlement_id', p_transfer.settlement_id,
-            'payee_id', p_transfer.payee_id]));
-end
-$$;
+language sql
+stable
+return jsonb_object(array[
+    'currency', p_transfer.currency,
+    'destination', p_destination,
+    case when p_transfer.source_transaction is null
+        then 'transfer_group' else 'source_transaction' end,
+    coalesce(p_transfer.source_transaction, p_transfer.payout_ref)
+]) || jsonb_build_object(
+    'amount', p_transfer.amount_minor,
+    'metadata', p_metadata || jsonb_object(array[
+        'payout_engine', p_installation_id,
+        'payout_ref', p_transfer.payout_ref,
+        'settlement_id', p_transfer.settlement_id,
+        'payee_id', p_transfer.payee_id]));
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
@@ -4431,7 +4434,7 @@ $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
--- frozen: procedures/identity/refuse_unsafe_account_change.sql 1b78b7e893ab
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql 794d6e74f2b1
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
 )
@@ -4480,8 +4483,8 @@ begin
 end
 $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
-    'Refuses a live account while transfers are open that were ever sent, or after anything was '
-    'done in test mode (SP411).';
+    'Refuses a live account while transfers are open that were ever sent, or failed without an '
+    'answer that names their key, and after anything was done in test mode (SP411).';
 -- frozen: procedures/identity/release.sql 0b5c5d6d1a56
 create or replace function payout_api.release()
 returns text
@@ -5147,7 +5150,7 @@ $$;
 comment on function payout.edited_content(payout.settlements, text, jsonb) is
     'Settlement, currency and the amounts of payees that only one side has, as settled (ours) and '
     'as handed in (theirs); both are equal where nothing was edited.';
--- frozen: procedures/settle/lock_complete_settlement.sql c5568ed7ddac
+-- frozen: procedures/settle/lock_complete_settlement.sql c7937099c58d
 create or replace function payout.lock_complete_settlement(p_settlement_id text)
 returns payout.settlements
 language plpgsql
@@ -5177,7 +5180,7 @@ end
 $$;
 comment on function payout.lock_complete_settlement(text) is
     'Returns the row of a complete settlement, which no other transaction then changes or '
-    'schedules; SP310 and SP202 where there is none.';
+    'schedules.';
 -- frozen: procedures/settle/lock_same_settlement.sql f0e62aaadebd
 create or replace function payout.lock_same_settlement(
     p_settlement_id text,
@@ -6077,17 +6080,14 @@ as $$
 $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
--- frozen: procedures/report/is_saved.sql af380d7f5d98
+-- frozen: procedures/report/is_saved.sql d7e066b20c3d
 create or replace function payout.is_saved(
     p_is_tied boolean, p_is_replayed boolean, p_should_retry text
 )
 returns boolean
 language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false)
-$$;
+return coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false);
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
@@ -6823,7 +6823,7 @@ end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
--- frozen: procedures/report/record_outcomes_apart.sql fca67927cdd4
+-- frozen: procedures/report/record_outcomes_apart.sql e889033dafb4
 create or replace function payout.record_outcomes_apart(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -6859,7 +6859,8 @@ begin
             'Stripe answered, and the row of the transfer contradicts its facts. Look the '
             'payout_ref up at Stripe; correct the row, and the next look-up settles the '
             'transfer.'
-        where v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
+        where v_outcome.operator_action_id is null
+            and v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
         return query
         select s.payout_transfer_id, v_outcome.generation, v_outcome.attempt, 'alarm',
             s.state::text
@@ -7232,7 +7233,7 @@ end
 $$;
 comment on function payout.begin_list(text, text) is
     'Begins a read, unless one is open.';
--- frozen: procedures/reconcile/book_reversals.sql 09a583168e31
+-- frozen: procedures/reconcile/book_reversals.sql 91821f40d411
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -7270,8 +7271,7 @@ begin
             and e.kind = 'reversal'
         where s.payout_transfer_id = p_transfer.payout_transfer_id
         group by s.payout_transfer_id, s.stripe_transfer_id;
-        perform payout.notify_application()
-        where pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null;
+        perform payout.notify_application();
     end if;
     return v_booked;
 end
@@ -7972,7 +7972,7 @@ $$;
 comment on function payout.not_ours_rule(text, jsonb) is
     'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
     'does, or the transfer may be ours.';
--- frozen: procedures/reconcile/note_reversals.sql c10d09f18e9a
+-- frozen: procedures/reconcile/note_reversals.sql b7b7f5dbc14c
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -7996,7 +7996,9 @@ begin
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
-    where r.amount_reversed_minor < excluded.amount_reversed_minor;
+    where r.amount_reversed_minor < excluded.amount_reversed_minor
+        or (r.amount_reversed_minor = excluded.amount_reversed_minor
+            and r.next_lookup_at > payout.clock() + interval '10 minutes');
     get diagnostics v_noted = row_count;
     return v_noted;
 end
@@ -8247,7 +8249,7 @@ end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
--- frozen: procedures/reconcile/report_page.sql 5ed476de863b
+-- frozen: procedures/reconcile/report_page.sql 2f33f3483842
 create or replace function payout_api.report_page(
     p_read_id bigint,
     p_token text,
@@ -8278,6 +8280,8 @@ declare
     v_problem text;
     v_turns record;
 begin
+    -- A transfer that was settled meanwhile would be unknown to these books, and stop the engine.
+    perform payout.refuse_old_snapshot('no page is taken');
     lock table payout.adoptions in access share mode;
     select * into v_read
     from payout.stripe_reads as r
@@ -10928,7 +10932,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql ea69e7a134fb
+-- frozen: procedures/sweep/sweep.sql 5458f1da6c9c
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -10970,7 +10974,7 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
+    'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- frozen: procedures/operate/act.sql 3b671d726f2f
@@ -11304,7 +11308,7 @@ comment on function payout_api.cancel(
 grant execute on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/change_setting.sql 0b53ec3523c6
+-- frozen: procedures/operate/change_setting.sql ff8a31691382
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text
 language plpgsql
@@ -11363,10 +11367,10 @@ begin
 end
 $$;
 comment on function payout_api.change_setting(text, text, text) is
-    'Sets a column of payout.engine_settings; returns its new value. The change is in '
+    'Sets a column of payout.engine_settings; returns its new value. Both values are in '
     'operator_actions.';
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;
--- frozen: procedures/operate/change_stripe_account.sql 57b3df5782d8
+-- frozen: procedures/operate/change_stripe_account.sql 443d031bf238
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
@@ -11390,13 +11394,7 @@ begin
     end if;
 
     -- Only a snapshot taken after the lock at the commit shows every claim from before it.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'the Stripe account is not changed in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('the Stripe account is not changed');
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return 'already';
@@ -12373,7 +12371,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 973c1f9f3fc8
+-- frozen: procedures/operate/doctor.sql 0046f4a25c95
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12425,12 +12423,12 @@ as $$
     ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; '
-    'status is ok, warning or failure, and hint names the next step. The Stripe account is that of '
-    'the caller''s key, if it has one.';
+    'Checks server, transactions, identity, catalogue, logins, queue, holds, dates, reads, books '
+    'and the newest seals; status is ok, warning or failure, and hint names the next step. The '
+    'Stripe account is that of the caller''s key, if it has one.';
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/operate/end_not_ours_rule.sql 62c2931b5763
+-- frozen: procedures/operate/end_not_ours_rule.sql d27685d6ee04
 create or replace function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text)
 returns text
 language plpgsql
@@ -12471,7 +12469,7 @@ end
 $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
     'Ends a rule with a reason: done, or already; the next comparison reads all of Stripe''s '
-    'transfers.';
+    'transfers, and finds those that it hid.';
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;
 -- frozen: sql/views/reversed_money.sql a23a053516fa
 create or replace view payout_api.reversed_money as
@@ -12776,7 +12774,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql 5315174d94f8
+-- frozen: procedures/operate/known_of.sql ba0fdf2c93a5
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -12803,7 +12801,7 @@ as $$
 $$;
 comment on function payout.known_of(text, bigint[]) is
     'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
-    'have; of the database the reason for which claims are stopped.';
+    'have; of the database the reason for which claims are stopped, and its newest adoption.';
 -- frozen: procedures/operate/major_units.sql b9c820afb15f
 create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
 returns numeric
@@ -14048,14 +14046,14 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
     '(payout_api.reversed_money); one row for each transfer. p_preview changes nothing.';
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 9aee98e14778
+-- frozen: sql/error_codes.sql 21cf29a8f3d7
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
     ('SP101', 'a fact may not be changed or removed', 'stop and alert'),
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
-    ('SP104', 'a hold is released once, a discrepancy resolved once', 'stop and alert'),
+    ('SP104', 'a hold, a discrepancy or a rule is closed once', 'stop and alert'),
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
@@ -14065,17 +14063,17 @@ from (values
     ('SP307', 'the settlement exists with other content', 'correct the call'),
     ('SP308', 'the metadata is more than Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
-    ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
-    ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
+    ('SP310', 'no such settlement, payee, transfer, hold, rule or other row', 'correct the call'),
+    ('SP311', 'a claim, heartbeat, sweep or seal without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
-    ('SP313', 'a hold, release, resolution or currency without what it needs', 'correct the call'),
+    ('SP313', 'a hold, cap, rule, resolution or currency without all it needs', 'correct the call'),
     ('SP314', 'an act or approval without all that it needs', 'correct the call'),
     ('SP315', 'a cursor or limit of outcomes that cannot be one', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
     ('SP341', 'a page of Stripe''s that is malformed or not the next one', 'correct the call'),
-    ('SP401', 'the server may lose commits or its clock is wrong', 'try later'),
+    ('SP401', 'the server, its clock or the isolation of the transaction is unsafe', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),

@@ -110,6 +110,7 @@ select 'payout.notify_operators(text, text, jsonb)'::regprocedure;
 select 'payout.read_text(jsonb)'::regprocedure;
 select 'payout.read_whole(jsonb)'::regprocedure;
 select 'payout.refuse_bad_row(text, text)'::regprocedure;
+select 'payout.refuse_old_snapshot(text)'::regprocedure;
 select 'payout.begin_wait(text, text, text, text, timestamptz, boolean)'::regprocedure;
 select 'payout.booked_states(bigint, bigint)'::regprocedure;
 select 'payout.change_of_account(text)'::regprocedure;

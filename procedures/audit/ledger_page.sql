@@ -1,7 +1,7 @@
 -- ledger_page: the next entries of the ledger in an interval of time, in the order of their ids.
 --
--- The interval includes p_from and leaves p_to out. Sealed ranges that are over before it are not
--- read. Pages are of one moment only in one transaction that is repeatable read.
+-- Sealed ranges that are over before the interval are not read. Pages are of one moment only in one
+-- transaction that is repeatable read.
 
 create or replace function payout_api.ledger_page(
     p_from timestamptz,

@@ -1,8 +1,7 @@
 -- ledger_totals: the trial balance of an interval: opening, debit, credit and closing balances.
 --
--- The accounts of all payees stand together as payable, the control account of the books; each of
--- them is in balances_as_of. The interval includes p_from and leaves p_to out, as ledger_page has
--- it: a microsecond is the smallest step of time here.
+-- payable is the control account of the books; that of each payee is in balances_as_of. A
+-- microsecond is the smallest step of time here.
 
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (

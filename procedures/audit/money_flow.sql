@@ -1,9 +1,8 @@
 -- money_flow: the money that was settled, paid, declined and taken back on each day.
 --
--- A day is one of UTC; the interval includes p_from and leaves p_to out, so that months add up. It
--- is what the general accounts have more at the end of a day than at its beginning: the cost grows
--- with the days, not with their entries. A decline is what payable was credited by neither a
--- settlement nor a reversal.
+-- Half-open, so that months add up. A day's money is what the general accounts have more at its
+-- end than at its beginning: the cost grows with the days, not with their entries. A decline is
+-- what payable was credited by neither a settlement nor a reversal.
 
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (

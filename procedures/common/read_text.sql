@@ -4,16 +4,11 @@
 
 create or replace function payout.read_text(p_value jsonb)
 returns text
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
-            then p_value #>> '{}'
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
+        then p_value #>> '{}'
+end;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';

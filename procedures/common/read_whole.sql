@@ -2,19 +2,14 @@
 
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
-language plpgsql
+language sql
 immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return case
-        when jsonb_typeof(p_value) = 'number'
-            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
-            and p_value <= '9223372036854775807'
-            then (p_value #>> '{}')::bigint
-    end;
-end
-$$;
+return case
+    when jsonb_typeof(p_value) = 'number'
+        and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+        and p_value <= '9223372036854775807'
+        then (p_value #>> '{}')::bigint
+end;
 comment on function payout.read_whole(jsonb) is
     'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
     'number.';

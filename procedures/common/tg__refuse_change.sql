@@ -1,7 +1,8 @@
 -- tg__refuse_change: refuse to change or remove a fact.
 --
--- It stands on every insert-only table and is enabled ALWAYS, so that it also holds for a
--- superuser and under session_replication_role = replica.
+-- It stands on every insert-only table, and on others against delete, truncate or a rewrite; it is
+-- enabled ALWAYS, so that it also holds for a superuser and under session_replication_role =
+-- replica.
 -- Raises: SP101 the row is a fact.
 
 create or replace function payout.tg__refuse_change()
@@ -14,11 +15,12 @@ begin
     raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
         using
             errcode = 'SP101',
-            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
-            hint = 'Facts are only added; a correction is a new fact.',
+            detail = format('The rows of %s.%s are on record.', tg_table_schema, tg_table_name),
+            hint = 'A correction is a new row, or an act of payout_api.',
             schema = tg_table_schema,
             table = tg_table_name;
 end
 $$;
 comment on function payout.tg__refuse_change() is
-    'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
+    'Trigger: refuses update, delete and truncate of an insert-only table, and of others the '
+    'command or change that it is made for (SP101).';

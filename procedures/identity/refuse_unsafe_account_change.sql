@@ -53,5 +53,5 @@ begin
 end
 $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
-    'Refuses a live account while transfers are open that were ever sent, or after anything was '
-    'done in test mode (SP411).';
+    'Refuses a live account while transfers are open that were ever sent, or failed without an '
+    'answer that names their key, and after anything was done in test mode (SP411).';

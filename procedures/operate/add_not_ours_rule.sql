@@ -1,7 +1,6 @@
 -- add_not_ours_rule: say which transfers at Stripe are of other software, so that none is an alarm.
 --
--- Called by: operator. A transfer that carries anything of ours fits no rule (may_be_ours). Open
--- discrepancies that the rule explains are resolved.
+-- Called by: operator. A transfer that carries anything of ours fits no rule (may_be_ours).
 -- Safe to repeat: the same conditions return the open rule, and resolve what it explains by now.
 -- Raises: SP313 no reason, no condition without p_everything or one beside it, a time to come.
 

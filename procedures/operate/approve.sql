@@ -2,6 +2,7 @@
 --
 -- Called by: approver. It is judged as things stand now, as if it were asked for now.
 -- Safe to repeat: asked again, it does nothing and returns no rows.
+-- Locks: the proposal; then as do_proposed.
 -- Raises: SP310 no such proposal; SP314 no reason, one's own proposal, or one that has expired;
 -- SP402 (do_proposed); SP410 (adopt) the comparison is too old by now.
 

@@ -1,9 +1,10 @@
 -- change_setting: change one of the engine's numbers, with a reason.
 --
 -- Called by: operator. The checks of engine_settings refuse values that break a rule of safety,
--- alone or together; each change is on record with its old and its new value.
--- Safe to repeat. Raises: SP314 no such setting, no reason, or a value that cannot be read; 23514
--- with the name of the rule that the value breaks.
+-- alone or together.
+-- Safe to repeat. Locks: the row of settings.
+-- Raises: SP314 no such setting, no reason, or a value that cannot be read; 23514 with the name of
+-- the rule that the value breaks.
 
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text
@@ -63,6 +64,6 @@ begin
 end
 $$;
 comment on function payout_api.change_setting(text, text, text) is
-    'Sets a column of payout.engine_settings; returns its new value. The change is in '
+    'Sets a column of payout.engine_settings; returns its new value. Both values are in '
     'operator_actions.';
 grant execute on function payout_api.change_setting(text, text, text) to payout_operator;

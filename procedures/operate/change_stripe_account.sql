@@ -30,13 +30,7 @@ begin
     end if;
 
     -- Only a snapshot taken after the lock at the commit shows every claim from before it.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'the Stripe account is not changed in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('the Stripe account is not changed');
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return 'already';

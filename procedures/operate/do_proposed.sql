@@ -3,7 +3,8 @@
 -- Called by: approve. A proposal is about the sends, alarms and stops of its time (known_of):
 -- nobody has proposed it for later ones.
 -- Safe to repeat: a hold that was released meanwhile stays as it is.
--- Locks: the transfers, or the hold. Raises: SP402 another send, alarm or stop came meanwhile.
+-- Locks: the transfers, the hold or the row of settings.
+-- Raises: SP402 another send, alarm or stop came meanwhile; SP410 (adopt).
 
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result

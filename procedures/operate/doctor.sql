@@ -56,8 +56,8 @@ as $$
     ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; '
-    'status is ok, warning or failure, and hint names the next step. The Stripe account is that of '
-    'the caller''s key, if it has one.';
+    'Checks server, transactions, identity, catalogue, logins, queue, holds, dates, reads, books '
+    'and the newest seals; status is ok, warning or failure, and hint names the next step. The '
+    'Stripe account is that of the caller''s key, if it has one.';
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

@@ -1,6 +1,6 @@
 -- end_not_ours_rule: let transfers that a rule explained be discrepancies again.
 --
--- Called by: operator. The next comparison reads Stripe's whole list, and finds what it hid.
+-- Called by: operator.
 -- Safe to repeat: an ended rule keeps its first end.
 -- Locks: the rule's row.
 -- Raises: SP310 unknown rule; SP313 no reason.
@@ -45,5 +45,5 @@ end
 $$;
 comment on function payout_api.end_not_ours_rule(bigint, text) is
     'Ends a rule with a reason: done, or already; the next comparison reads all of Stripe''s '
-    'transfers.';
+    'transfers, and finds those that it hid.';
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;

@@ -30,4 +30,4 @@ as $$
 $$;
 comment on function payout.known_of(text, bigint[]) is
     'Of transfers their numbers, their attempts in that order, and how many discrepancies they '
-    'have; of the database the reason for which claims are stopped.';
+    'have; of the database the reason for which claims are stopped, and its newest adoption.';

@@ -1,6 +1,6 @@
 -- release_hold: end a hold, so that its transfers are sent again.
 --
--- Called by: operator. The hold of an alarm that nobody has resolved takes two people.
+-- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
 -- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
 -- Raises: SP310 unknown hold; SP313 no reason; SP401 not read committed; SP402 an alarm about the

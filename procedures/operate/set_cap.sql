@@ -1,7 +1,8 @@
 -- set_cap: set the most that is handed out in a currency, or take it away.
 --
--- Called by: operator. Transfers that wait for a cap are judged anew by the next claim.
+-- Called by: operator.
 -- Safe to repeat: the same cap again changes nothing.
+-- Locks: the cap, for which claims wait; the waits for caps of the currency.
 -- Raises: SP313 a bad scope or currency, a number that is none, no reason.
 
 create or replace function payout_api.set_cap(

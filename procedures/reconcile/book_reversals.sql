@@ -37,8 +37,7 @@ begin
             and e.kind = 'reversal'
         where s.payout_transfer_id = p_transfer.payout_transfer_id
         group by s.payout_transfer_id, s.stripe_transfer_id;
-        perform payout.notify_application()
-        where pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null;
+        perform payout.notify_application();
     end if;
     return v_booked;
 end

@@ -1,6 +1,7 @@
 -- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
--- The amount only grows, so that a page that comes twice or late changes nothing. One without a
+-- The amount only grows, so that a page that comes twice or late changes nothing. A date further
+-- ahead than any that is given here was given by a clock that was ahead. A transfer without a
 -- readable id has no reversals that could be asked for.
 
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
@@ -26,7 +27,9 @@ begin
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
-    where r.amount_reversed_minor < excluded.amount_reversed_minor;
+    where r.amount_reversed_minor < excluded.amount_reversed_minor
+        or (r.amount_reversed_minor = excluded.amount_reversed_minor
+            and r.next_lookup_at > payout.clock() + interval '10 minutes');
     get diagnostics v_noted = row_count;
     return v_noted;
 end

@@ -3,9 +3,10 @@
 -- Called by: worker. Pages come in order, each with the parameters that were told for it.
 -- Safe to repeat: a page that was taken before changes nothing, and tells where the read is now. A
 -- page that Stripe refused for its rate lowers the pace of reads; its parameters come again.
--- Locks: the read; the progress rows of the transfers that it concerns, in id order.
+-- Locks: payout.adoptions, as claim_reads; the read; the progress rows of the transfers that it
+-- concerns, in id order.
 -- Raises: SP340 no such read, or not its token; SP341 a page out of order or malformed, or a read
--- that no longer counts for this database.
+-- that no longer counts for this database; SP401 not read committed.
 
 create or replace function payout_api.report_page(
     p_read_id bigint,
@@ -37,6 +38,8 @@ declare
     v_problem text;
     v_turns record;
 begin
+    -- A transfer that was settled meanwhile would be unknown to these books, and stop the engine.
+    perform payout.refuse_old_snapshot('no page is taken');
     lock table payout.adoptions in access share mode;
     select * into v_read
     from payout.stripe_reads as r

@@ -40,7 +40,8 @@ begin
             'Stripe answered, and the row of the transfer contradicts its facts. Look the '
             'payout_ref up at Stripe; correct the row, and the next look-up settles the '
             'transfer.'
-        where v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
+        where v_outcome.operator_action_id is null
+            and v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
         return query
         select s.payout_transfer_id, v_outcome.generation, v_outcome.attempt, 'alarm',
             s.state::text

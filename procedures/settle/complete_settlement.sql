@@ -1,8 +1,8 @@
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
--- Safe to repeat: the same content again returns the same job. Payees that it is to register are
--- registered without an account; what they earn waits for one.
+-- Safe to repeat: the same content again returns the same job. The earnings of a payee without an
+-- account wait for one.
 -- Locks: the settlement's row; of concurrent calls one writes, the others wait and compare.
 -- Raises: SP309 malformed lines; as lock_same_settlement and schedule_payout_job.
 

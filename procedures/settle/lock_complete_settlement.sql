@@ -33,4 +33,4 @@ end
 $$;
 comment on function payout.lock_complete_settlement(text) is
     'Returns the row of a complete settlement, which no other transaction then changes or '
-    'schedules; SP310 and SP202 where there is none.';
+    'schedules.';

@@ -1,8 +1,8 @@
 -- register_payee: register a payee and the Stripe account that it is paid to.
 --
--- Called by: the application, as often as it likes. Transfers that waited for an account go out
--- now. Those of a settlement that is being scheduled at this moment are not seen: the sweep finds
--- them (look_for_accounts), so that neither waits for the other.
+-- Called by: the application, as often as it likes. Transfers of a settlement that is being
+-- scheduled at this moment are not seen: the sweep finds them (look_for_accounts), so that neither
+-- waits for the other.
 -- Safe to repeat: the same account again writes nothing.
 -- Locks: the payee's row, so that two changes at once have an order; not its key, so that
 -- settlements of the payee do not wait; the payee's rows of account_waits, and its waits

@@ -4,6 +4,7 @@
 -- that went back in time may have forgotten that it was, and Stripe has forgotten the key. The
 -- claim leaves it out until a look has found nothing (judge_absence); the look comes once nothing
 -- can come any more of what was forgotten.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
 returns void

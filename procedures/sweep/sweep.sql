@@ -45,6 +45,6 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
+    'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -42,5 +42,5 @@ begin
 end
 $$;
 comment on function payout.change_of_account(text) is
-    'Lets the payee be tried again at once, or lets it wait for '
+    'Has a payee that waits for its account tried at once, and lets new transfers wait for '
     'engine_settings.account_change_waits_for.';

@@ -1,7 +1,7 @@
 -- end_holds: release holds, and let the transfers that were marked with them be due again.
 --
 -- Called by: release_hold, resolve_paid, end_due_holds and others; all hold the locks on the
--- holds, for which a sweep that marks transfers waits, or is waited for. A row that breaks a rule
+-- holds: a sweep that marks transfers was waited for, or passes them by. A row that breaks a rule
 -- keeps its mark. A failed one that waited is looked up, for its next key.
 -- Raises: SP401 not read committed.
 
@@ -18,13 +18,7 @@ begin
         return;
     end if;
     -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'no hold is released in a transaction that is %',
-            current_setting('transaction_isolation')
-            using
-                errcode = 'SP401',
-                hint = 'begin isolation level read committed';
-    end if;
+    perform payout.refuse_old_snapshot('no hold is released');
 
     update payout.holds as h
     set released_at = payout.clock(),

@@ -1,7 +1,7 @@
 -- progress_problem: the rule that a row of transfer_states breaks.
 --
--- Called by: the triggers that refuse such a row, and the doctor, which finds rows that were
--- written while the triggers were off.
+-- Called by: the triggers that refuse such a row; verify_books, which finds rows that were written
+-- while the triggers were off; all that write many rows at once, and pass such a one by.
 
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text

@@ -3,7 +3,7 @@
 -- Called by: record_outcomes, for each judgement that is an alarm.
 -- An alarm stops the transfer it is about, many alarms stop the engine. A report of another claim
 -- moves nothing, and stops no transfer that is paid: any login of a worker can send one. A refused
--- Stripe key stops the worker that has it, and the engine unless another worker succeeds.
+-- Stripe key stops the worker that has it (stop_refused_worker).
 
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement

@@ -2,8 +2,8 @@
 --
 -- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
 -- key comes only with the move failed -> scheduled, takes the next number, and must have its
--- observation. An old key is never sent again because its number never comes back; the time of
--- its first send, and that a send ended unknown, are never forgotten. A paid row does not change
+-- observation. An old key is never sent again because its number never comes back; its send
+-- window, and that a send ended unknown, are never forgotten. A paid row does not change
 -- at all, and a date is not taken away as if the payee had no account. No WHEN clauses: Postgres
 -- reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.

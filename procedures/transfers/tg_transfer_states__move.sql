@@ -37,4 +37,4 @@ end
 $$;
 comment on function payout.tg_transfer_states__move() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201); '
-    'sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id otherwise.';
+    'sets next_lookup_at when a transfer becomes parked or fails, else clears it; clears hold_id.';

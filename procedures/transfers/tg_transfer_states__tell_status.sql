@@ -40,7 +40,7 @@ begin
     where w.status <> w.former_status
     order by c.payout_transfer_id;
 
-    if found and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null then
+    if found then
         perform payout.notify_application();
     end if;
     return null;

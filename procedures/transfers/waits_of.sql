@@ -1,6 +1,6 @@
 -- waits_of: lock the waits for funds and for accounts under which transfers stand.
 --
--- Called by: act, before it locks the transfers, as a release locks its hold first, and again to
+-- Called by: act, before it locks the transfers, as a release locks its hold first; record_acts, to
 -- end those of the transfers that are retried. A retry ends no other wait.
 -- Locks: the waits, in id order.
 

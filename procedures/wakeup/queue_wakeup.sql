@@ -1,8 +1,8 @@
 -- queue_wakeup: queue wake-up jobs for a payout job that is being scheduled.
 --
 -- A job that waits in the queue already is enough for few transfers: the worker that fetches it
--- claims all that is due. More transfers get one job for each transfers_per_wakeup of them. None
--- is queued before pay_after: the queue's fetch would walk past it each time.
+-- claims all that is due. One that waits for pay_after would be walked past by each
+-- fetch of the queue.
 
 create or replace function payout.queue_wakeup(
     p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz

@@ -87,7 +87,8 @@ comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
     'Counted tries under one key before the transfer is parked.';
-comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
+comment on column payout.engine_settings.max_generations is
+    'Keys that one transfer may use, those aside that were declined for lack of funds.';
 comment on column payout.engine_settings.largest_claim is
     'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
 comment on column payout.engine_settings.transfers_per_wakeup is

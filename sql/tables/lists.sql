@@ -2,6 +2,7 @@
 --
 --   currencies          the minor units of each currency, as Stripe counts them
 --   states ◀── state_edges          the states of a transfer, and the only moves between them
+--   situations          where a transfer can stand: whose turn, the words, the call
 --   ledger_accounts     the chart of accounts
 --   stripe_error_rules  the reaction to each answer that is no success
 --   discrepancy_kinds   the next step for each kind of discrepancy
@@ -171,7 +172,7 @@ create table payout.stripe_error_rules (
 );
 comment on table payout.stripe_error_rules is
     'The meaning of an answer that is no success, as data: the first rule in order of its id that '
-    'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
+    'fits counts; a null column fits everything.';
 comment on column payout.stripe_error_rules.sends_to_believe is
     'A decline that Stripe does not save counts once so many sends under the key got it: had the '
     'first one been executed, the second would be answered with its transfer.';
@@ -194,10 +195,10 @@ comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
-    'answer or nothing else was ever sent under the key, else retry; unknown: perhaps executed, '
-    'same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s list; '
-    'pause: hold the worker or the engine; absent: proved absent, money back to the payee and a '
-    'new key.';
+    'answer or nothing else can have had an effect under the key, else park; unknown: perhaps '
+    'executed, same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s '
+    'list; pause: hold the worker or the engine; absent: proved absent, money back to the payee '
+    'and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();

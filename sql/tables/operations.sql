@@ -26,7 +26,7 @@ create table payout.operator_actions (
 );
 comment on table payout.operator_actions is
     'Each act of an operator with its reason; also each stop that the engine made by itself, and '
-    'each change of engine_settings.';
+    'each change of engine_settings or of a cap.';
 comment on column payout.operator_actions.expires_at is
     'Of a proposal: the time until which another person may approve it.';
 comment on column payout.operator_actions.proposal_id is 'Of an approval: the proposal.';

@@ -23,7 +23,8 @@ comment on table payout.outcomes is
 comment on column payout.outcomes.outcome_id is
     'The cursor of the application: drawn after the writer has announced itself.';
 comment on column payout.outcomes.reason is
-    'The reason of a failure or cancellation, a code; null for every other status.';
+    'The code of a failure, of an end by operators, or of a wait for an account; null for every '
+    'other status.';
 comment on column payout.outcomes.hold_id is
     'The hold that keeps it back, for status on_hold; its scope is the reason that is told.';
 comment on column payout.outcomes.reversed_minor is

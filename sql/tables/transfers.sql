@@ -273,7 +273,8 @@ create table payout.transfer_observations (
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
 comment on table payout.transfer_observations is
-    'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
+    'Every answer, timeout, look-up, expiry, key and act of a transfer, accepted or not; a report '
+    'of another claim is none. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
     'lease or a key that expired, a look-up, another key, or an act of an operator.';
@@ -340,10 +341,10 @@ comment on column payout.transfer_requests.request_sha256 is 'Digest of request.
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
-    'The accepted decline that closed the former generation; or the first of two scans of '
-    'Stripe''s list that found nothing.';
+    'The accepted decline, or the act of two people, that closed the former generation; or the '
+    'first scan of Stripe''s list that found nothing.';
 comment on column payout.transfer_requests.second_evidence_observation_id is
-    'The look at Stripe''s list after the decline, or the second scan; null where one scan of a '
+    'The look at Stripe''s list after that, or the second scan; null where one scan of a '
     'transfer that never left was the evidence.';
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';

@@ -10,6 +10,7 @@ from tests.application.reading import read
 from tests.conftest import Connection
 from tests.engine import Engine, success
 from tests.mutants import mutant
+from tests.settle.marketplace import complete, line
 
 
 @pytest.fixture
@@ -50,10 +51,26 @@ def test_each_read_asks_for_one_notification(shared_engine: Engine, listener: Co
 
 
 @mutant(
+    "a notification that nobody awaits",
+    "notify_application",
+    "pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null",
+    "true",
+)
+def test_what_waits_for_an_account_asks_for_one_notification_too(
+    shared_engine: Engine, listener: Connection
+) -> None:
+    shared_engine.app.execute("select payout_api.register_payee('newcomer')")
+    read(listener)
+    for settlement_id in ("set_1", "set_2"):
+        complete(shared_engine.app, settlement_id, [line("1", "newcomer", 1500)])
+    assert heard(listener) == [""]
+
+
+@mutant(
     "a notification of nothing",
     "tg_transfer_states__tell_status",
-    "if found and ",
-    "if ",
+    "if found then",
+    "if true then",
 )
 def test_a_change_that_is_not_told_notifies_nobody(
     shared_engine: Engine, listener: Connection
@@ -69,8 +86,8 @@ def test_a_change_that_is_not_told_notifies_nobody(
 @mutant(
     "a full queue of notifications to the application",
     "notify_application",
-    "if payout.can_notify() then",
-    "if true then",
+    "and payout.can_notify() then",
+    "and true then",
 )
 def test_a_full_queue_of_notifications_fails_nothing_and_is_made_up_for(
     shared_engine: Engine, listener: Connection

@@ -60,7 +60,7 @@ def test_migrate_leaves_the_queue_of_another_application_alone(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It revoked execute from public, and let payout_worker rewrite its jobs (ATTACKS A23)."""
+    """It revoked execute from public, and let payout_worker rewrite its jobs."""
     before, jobs = shared.execute(RIGHTS).fetchall(), shared.execute(JOBS).fetchall()
     monkeypatch.setenv("DATABASE_URL", server.uri(shared.info.dbname))
     with server.migrating():

@@ -196,6 +196,24 @@ def test_a_report_keeps_the_outcome_that_cannot_be_stored_and_takes_the_others(
     assert engine.report(outcomes[0])[0].state == "paid"
 
 
+@mutant(
+    "an act that is taken for an answer of Stripe's",
+    "record_outcomes_apart",
+    "v_outcome.operator_action_id is null\n            and ",
+    "",
+)
+def test_an_act_on_a_broken_row_is_no_answer_that_was_lost(shared_engine: Engine) -> None:
+    engine = shared_engine
+    (broken,) = engine.settle("seller_1")
+    write(engine.db, broken, "tries = -1")
+    acted = engine.operator.execute(
+        "select result from payout_api.cancel('not owed', p_payout_transfer_id => %s)", [broken]
+    )
+    assert acted.fetchall() == [("refused",)]
+    assert kinds(engine) == [(CONTRADICTION, broken)]
+    write(engine.db, broken, "tries = 0")
+
+
 def test_a_broken_row_whose_hold_was_released_is_held_again(shared_engine: Engine) -> None:
     """It cannot be parked: a claim that met it again and again would never end."""
     engine = shared_engine

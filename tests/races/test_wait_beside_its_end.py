@@ -14,8 +14,8 @@ RETRY: Final = "select payout_api.retry('topped up', p_payout_transfer_id => 1)"
 @mutant(
     "an end of waits that does not see the marks",
     "end_holds",
-    "current_setting('transaction_isolation') <> 'read committed'",
-    "false",
+    "perform payout.refuse_old_snapshot('no hold is released');",
+    "",
 )
 def test_a_retry_ends_no_wait_by_an_old_snapshot(shared_engine: Engine) -> None:
     """It would not show the transfers that wait since: these would wait for ever."""

@@ -95,6 +95,27 @@ def make_due(engine: Engine) -> None:
     )
 
 
+@mutant(
+    "a date that a clock gave which was ahead",
+    "note_reversals",
+    "and r.next_lookup_at > payout.clock() + interval '10 minutes'",
+    "and false",
+)
+def test_a_look_that_a_clock_put_too_far_ahead_is_made_when_the_reversal_is_seen_again(
+    engine: Engine,
+) -> None:
+    pay(engine, "seller_1")
+    see_reversed(engine)
+    engine.db.execute(
+        "update payout.reversed_transfers set next_lookup_at = payout.clock() + interval '2 days'"
+    )
+    assert claimed(engine) == []
+
+    see_reversed(engine)
+
+    assert claimed(engine) == ["tr_1"]
+
+
 def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engine: Engine) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)

@@ -145,8 +145,8 @@ def test_a_transfer_that_is_paid_under_a_hold_does_not_stop_the_release(engine: 
 @mutant(
     "a release that does not see the marks",
     "end_holds",
-    "current_setting('transaction_isolation') <> 'read committed'",
-    "false",
+    "perform payout.refuse_old_snapshot('no hold is released');",
+    "",
 )
 def test_a_hold_is_not_released_by_an_old_snapshot(shared_engine: Engine) -> None:
     """It would not show the transfers that were marked since."""

@@ -125,7 +125,7 @@ def test_each_right_of_the_key_is_tried_and_nothing_is_moved(
     capsys: pytest.CaptureFixture[str],
     missing: str | None,
 ) -> None:
-    """The comparison failed for ever, and doctor found all well (FIELD B14, ATTACKS A14)."""
+    """The comparison failed for ever, and doctor found all well."""
     rights: Collection[str] = set(RIGHTS) - {missing}
     double.limit_key(api_key=CANARY, rights=rights)
     code, checks = examined(capsys)

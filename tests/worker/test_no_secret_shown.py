@@ -103,7 +103,7 @@ def test_no_part_of_a_secret_is_shown(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A part of the password in the message of libpq (ATTACKS A21)."""
+    """A part of the password in the message of libpq."""
     chance = random.Random(seed)
     for _ in range(CASES // 4):
         secret = malformed(chance)

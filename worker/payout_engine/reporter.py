@@ -53,6 +53,7 @@ class Reporter:
         self._task: asyncio.Task[None] | None = None
         self._repeating: asyncio.Task[None] | None = None
         self._origins: dict[tuple[int, int, int], Origin] = {}
+        metrics.UNREPORTED.set_function(lambda: self.unreported)
 
     @property
     def unreported(self) -> int:
@@ -62,7 +63,6 @@ class Reporter:
     def add(self, outcome: Outcome, origin: Origin = NOWHERE) -> None:
         """Take an outcome over."""
         self._origins[_attempt(outcome)] = origin
-        metrics.UNREPORTED.set(self.unreported)
         self._waiting.append(outcome)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._report_all())
@@ -120,9 +120,7 @@ class Reporter:
             logger.exception("a report could not be handed on", extra={"event": "report_failed"})
 
     def _forget(self, outcomes: list[Outcome]) -> list[Origin]:
-        origins = [self._origins.pop(_attempt(outcome), NOWHERE) for outcome in outcomes]
-        metrics.UNREPORTED.set(self.unreported)
-        return origins
+        return [self._origins.pop(_attempt(outcome), NOWHERE) for outcome in outcomes]
 
     def _hand_on(
         self, outcomes: list[Outcome], reports: list[Report], origins: list[Origin]
