@@ -10977,7 +10977,7 @@ comment on function payout_api.sweep(integer) is
     'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 3b671d726f2f
+-- frozen: procedures/operate/act.sql 995428f6e75f
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11002,6 +11002,7 @@ begin
                 hint = 'Say why: p_reason is kept with the act.';
     end if;
     if p_preview is not true and p_takes_two is not true then
+        perform payout.refuse_old_snapshot('nothing is done');
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)
@@ -12237,7 +12238,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 8cc14702bce5
+-- frozen: procedures/operate/close_reversed.sql 61d23f8e419b
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12289,6 +12290,7 @@ begin
     end if;
 
     if p_preview is not true then
+        perform payout.refuse_old_snapshot('nothing is done');
         insert into payout.operator_actions (action, subject, reason, details)
         values (p_verb, p_payee_id, p_reason, jsonb_build_object(
             'currency', p_currency, 'amount_minor', p_amount_minor,
@@ -12316,7 +12318,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor of these transfers of a payee as write_off entries; one row for each '
     'transfer. A preview changes nothing, and says if another person has to approve.';
--- frozen: procedures/operate/do_proposed.sql f93fcd4d7f0d
+-- frozen: procedures/operate/do_proposed.sql f256ec907e38
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -12330,6 +12332,7 @@ declare
         select i::bigint from jsonb_array_elements_text(v_details -> 'payout_transfer_ids') as i);
     v_hold_ids bigint[];
 begin
+    perform payout.refuse_old_snapshot('nothing is done');
     -- An alarm has locked the hold that it relies on.
     if v_verb = 'release_hold' then
         v_hold_ids := array(

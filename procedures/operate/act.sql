@@ -6,7 +6,7 @@
 -- Locks: for a retry the waits that it ends; the transfers' progress rows, in id order: it waits
 -- for a claim or report that has one, so that a transfer is either cancelled or sent. A proposal
 -- locks none: retry proposes for some after it has locked others, and approve judges anew.
--- Raises: SP314 no reason.
+-- Raises: SP314 no reason; SP401 not read committed.
 
 create or replace function payout.act(
     p_verb text,
@@ -32,6 +32,7 @@ begin
                 hint = 'Say why: p_reason is kept with the act.';
     end if;
     if p_preview is not true and p_takes_two is not true then
+        perform payout.refuse_old_snapshot('nothing is done');
         perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
         perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)

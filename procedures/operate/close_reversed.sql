@@ -3,7 +3,8 @@
 -- A reversal that another transaction books meanwhile has a row of its own in open_reversals, which
 -- stays: neither waits for the other.
 -- Locks: the progress rows of the transfers, in id order.
--- Raises: SP314 no reason, no amount, or more than is owed of these transfers.
+-- Raises: SP314 no reason, no amount, or more than is owed of these transfers; SP401 not read
+-- committed.
 
 create or replace function payout.close_reversed(
     p_verb text,
@@ -56,6 +57,7 @@ begin
     end if;
 
     if p_preview is not true then
+        perform payout.refuse_old_snapshot('nothing is done');
         insert into payout.operator_actions (action, subject, reason, details)
         values (p_verb, p_payee_id, p_reason, jsonb_build_object(
             'currency', p_currency, 'amount_minor', p_amount_minor,

@@ -4,7 +4,8 @@
 -- nobody has proposed it for later ones.
 -- Safe to repeat: a hold that was released meanwhile stays as it is.
 -- Locks: the transfers, the hold or the row of settings.
--- Raises: SP402 another send, alarm or stop came meanwhile; SP410 (adopt).
+-- Raises: SP401 not read committed; SP402 another send, alarm or stop came meanwhile; SP410
+-- (adopt).
 
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
@@ -19,6 +20,7 @@ declare
         select i::bigint from jsonb_array_elements_text(v_details -> 'payout_transfer_ids') as i);
     v_hold_ids bigint[];
 begin
+    perform payout.refuse_old_snapshot('nothing is done');
     -- An alarm has locked the hold that it relies on.
     if v_verb = 'release_hold' then
         v_hold_ids := array(
