@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection, compare_newest
 from tests.engine import Engine, alarms, listed, no_answer, success, unguarded
@@ -18,7 +17,6 @@ from tests.identity.test_identity_problem import install_again
 from tests.mutants import mutant
 from tests.operate.checks import examine
 from tests.reconcile.listing import (
-    REPORT,
     Listed,
     Read,
     carry,
@@ -501,31 +499,3 @@ def test_what_is_no_installation_is_not_taken_for_one(engine: Engine) -> None:
     install_again(engine.db, "-1 hour")
     carry(engine.worker, newest(engine), others("tr_9", metadata={"payout_engine": "v8"}))
     assert refusal(engine.db, CLAIM) is None
-
-
-@pytest.mark.usefixtures("names_account")
-@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-@mutant(
-    "pages that are judged by an old snapshot",
-    "report_page",
-    "    perform payout.refuse_old_snapshot('no page is taken');\n",
-    "",
-)
-def test_a_page_is_not_judged_by_a_snapshot_that_its_transfers_are_not_in(
-    level: str, engine: Engine, connect: Callable[..., Connection]
-) -> None:
-    """It would take them for sends that this database has forgotten, and stop the engine."""
-    late = connect("payout_worker")
-    late.execute(f"begin isolation level {level}")
-    late.execute("select 1 from payout_api.claim_reads('none', p_kind => 'lookup')")
-    engine.settle("seller_1")
-    (read,) = claim(engine.db)
-    (sent,) = engine.claim()
-    engine.report(success(sent, stripe_transfer_id="tr_1"))
-    page = [read.read_id, read.token, Jsonb(read.parameters), Jsonb([ours(engine.db)]), False]
-
-    assert refusal(late, REPORT, page) == Refusal(
-        "SP401", f"no page is taken in a transaction that is {level}"
-    )
-    ((*_, result, is_alarm, _),) = engine.worker.execute(REPORT, page).fetchall()
-    assert (result, is_alarm) == ("compared 1 transfers of Stripe's: 0 discrepancies", False)
