@@ -12,9 +12,9 @@ RETRY: Final = "select payout_api.retry('topped up', p_payout_transfer_id => 1)"
 
 
 @mutant(
-    "an end of waits that does not see the marks",
-    "end_holds",
-    "perform payout.refuse_old_snapshot('no hold is released');",
+    "a retry that does not see the marks",
+    "act",
+    "        perform payout.refuse_old_snapshot('nothing is done');\n",
     "",
 )
 def test_a_retry_ends_no_wait_by_an_old_snapshot(shared_engine: Engine) -> None:
@@ -26,5 +26,5 @@ def test_a_retry_ends_no_wait_by_an_old_snapshot(shared_engine: Engine) -> None:
     engine.operator.execute("begin isolation level repeatable read; table payout.caps")
     engine.report(unfunded(second))
     assert refusal(engine.operator, RETRY) == Refusal(
-        "SP401", "no hold is released in a transaction that is repeatable read"
+        "SP401", "nothing is done in a transaction that is repeatable read"
     )
