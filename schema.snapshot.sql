@@ -928,7 +928,7 @@ view payout_api.error_codes, body ee241c519732, owner payout_owner -- SP1xx: an 
     reaction text
     rights: select to payout_app; select to payout_approver; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.explained, body 31afd13d7da8, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
+view payout_api.explained, body 526f7ad788bd, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id

@@ -12519,7 +12519,7 @@ where (o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
     and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid'));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
--- frozen: sql/views/explained.sql 1d5edd2cddae
+-- frozen: sql/views/explained.sql fd3d0e6183cb
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -12559,7 +12559,6 @@ select
     s.generation,
     s.attempt
 from payout.transfer_states as s
-cross join payout.engine_settings as e
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.currencies as c on c.currency = t.currency
@@ -12657,7 +12656,7 @@ join payout.situations as x on x.situation = case
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
         when w.hold_id is null
-            and s.generation >= e.max_generations
+            and s.generation >= (select e.max_generations from payout.engine_settings as e)
             and s.generation - (
                 select count(*)
                 from payout.transfer_observations as o
@@ -12665,7 +12664,8 @@ join payout.situations as x on x.situation = case
                 where o.payout_transfer_id = s.payout_transfer_id
                     and o.moved_to = 'failed'
                     and r.awaits = 'funds'
-            ) >= e.max_generations then 'keys_used_up'
+            ) >= (select e.max_generations from payout.engine_settings as e)
+            then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
         when w.hold_id is not null then w.situation
         when s.next_attempt_at is not null then 'tried_again_later'

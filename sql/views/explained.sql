@@ -41,7 +41,6 @@ select
     s.generation,
     s.attempt
 from payout.transfer_states as s
-cross join payout.engine_settings as e
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.currencies as c on c.currency = t.currency
@@ -139,7 +138,7 @@ join payout.situations as x on x.situation = case
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
         when w.hold_id is null
-            and s.generation >= e.max_generations
+            and s.generation >= (select e.max_generations from payout.engine_settings as e)
             and s.generation - (
                 select count(*)
                 from payout.transfer_observations as o
@@ -147,7 +146,8 @@ join payout.situations as x on x.situation = case
                 where o.payout_transfer_id = s.payout_transfer_id
                     and o.moved_to = 'failed'
                     and r.awaits = 'funds'
-            ) >= e.max_generations then 'keys_used_up'
+            ) >= (select e.max_generations from payout.engine_settings as e)
+            then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
         when w.hold_id is not null then w.situation
         when s.next_attempt_at is not null then 'tried_again_later'
