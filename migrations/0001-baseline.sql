@@ -10488,7 +10488,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql 2e6e7e87f5f3
+-- frozen: procedures/sweep/heartbeat.sql cc7de106cd0e
 create or replace function payout_api.heartbeat(
     p_worker text, p_release text, p_is_last boolean default false
 )
@@ -10517,7 +10517,7 @@ begin
                 hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
     insert into payout.workers as w (worker, release, has_ended)
-    values (p_worker, p_release, p_is_last)
+    values (p_worker, p_release, coalesce(p_is_last, false))
     on conflict (worker) do update
     set release = excluded.release,
         last_seen_at = clock_timestamp(),

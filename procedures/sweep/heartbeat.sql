@@ -32,7 +32,7 @@ begin
                 hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
     insert into payout.workers as w (worker, release, has_ended)
-    values (p_worker, p_release, p_is_last)
+    values (p_worker, p_release, coalesce(p_is_last, false))
     on conflict (worker) do update
     set release = excluded.release,
         last_seen_at = clock_timestamp(),

@@ -71,7 +71,7 @@ def test_a_worker_that_says_that_it_ends_is_alive_no_more_until_it_comes_back(
     engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0', p_is_last => true)")
     assert not is_alive()
     assert told(engine)[0] == "failure"
-    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0', p_is_last => null)")
     assert is_alive()
 
 

@@ -9,8 +9,13 @@ import pytest
 
 from tests.conftest import ROOT, Connection
 
-# Every program that uses transactions handles these.
-OF_THE_STANDARD: Final = {"23514", "40001"}
+# The code of a check of a table or of a domain, where a function speaks for it; and the one that a
+# query names for a settlement.
+OTHERS: Final = {
+    ("refuse_bad_row", "'23514'"),
+    ("id_fits", "'23514'"),
+    ("refuse_settlement", "v_wrong.code"),
+}
 # A query names the first thing that is wrong with a settlement, with its code.
 QUERY: Final = ROOT / "procedures/settle/settlement_problem.sql"
 REACTIONS: Final = {
@@ -23,11 +28,17 @@ REACTIONS: Final = {
 
 def raised() -> set[str]:
     """Return every SQLSTATE of ours that a file under procedures/ raises."""
-    files = sorted((ROOT / "procedures").rglob("*.sql"))
-    found = {
-        code for file in files for code in re.findall(r"errcode\s*=\s*'(\w+)'", file.read_text())
+    found = {code.strip("'") for _, code in written() - OTHERS}
+    return found | set(re.findall(r"'(SP\d{3})'", QUERY.read_text()))
+
+
+def written() -> set[tuple[str, str]]:
+    """Return each function with the codes that stand in it."""
+    return {
+        (file.stem, code)
+        for file in (ROOT / "procedures").rglob("*.sql")
+        for code in re.findall(r"errcode\s*=\s*('\w+'|[\w.]+)", file.read_text())
     }
-    return found - OF_THE_STANDARD | set(re.findall(r"'(SP\d{3})'", QUERY.read_text()))
 
 
 def test_the_list_has_exactly_the_codes_that_functions_raise(db: Connection) -> None:
@@ -46,6 +57,11 @@ def test_no_file_names_a_code_that_is_not_on_the_list() -> None:
 def test_every_code_is_of_our_class() -> None:
     # Class SP: Postgres and the standard use no code of it, and psycopg knows none.
     assert [code for code in raised() if not re.fullmatch(r"SP[1-4]\d\d", code)] == []
+
+
+def test_only_functions_that_speak_for_a_check_raise_its_code() -> None:
+    assert written() >= OTHERS
+    assert {(name, code) for name, code in written() if not code.startswith("'SP")} == OTHERS
 
 
 def test_every_exception_has_a_code() -> None:

@@ -179,13 +179,15 @@ def test_an_outcome_that_meets_a_lock_is_reported_again_soon_and_delays_no_other
     error: psycopg.Error,
 ) -> None:
     async def main() -> None:
-        database, waits = FakeDatabase(), asyncio.Event()
+        database, waits, is_passed = FakeDatabase(), asyncio.Event(), asyncio.Event()
 
         async def on_report(outcomes: list[Outcome]) -> None:
+            if outcomes[0]["payout_transfer_id"] == 3:
+                is_passed.set()
             if outcomes[0]["payout_transfer_id"] == 1 and not waits.is_set():
                 if database.reports:
                     waits.set()
-                    await asyncio.sleep(0.5)  # at the lock, once more
+                    await is_passed.wait()  # at the lock, once more
                 raise error
 
         database.on_report = on_report
