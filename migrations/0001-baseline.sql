@@ -4346,7 +4346,7 @@ end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
     'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
--- frozen: procedures/identity/identity_problem.sql aa74bef4e50d
+-- frozen: procedures/identity/identity_problem.sql 33ed848c87bd
 create or replace function payout.identity_problem()
 returns text
 language plpgsql
@@ -4378,7 +4378,7 @@ begin
         case when v_current.table_oid <> v_adoption.table_oid then
             format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
     -- A copy of an installation that never claimed, such as a template, has forgotten nothing, or
-    -- Stripe's newest transfers show it before the first claim (refuse_uncompared_database). A
+    -- Stripe's newest transfers show it before the first claim (refuse_unsafe_database). A
     -- promoted standby may have forgotten the first claims a moment ago.
     if v_changes <> '' and (
         not v_adoption.is_installation
@@ -4408,32 +4408,6 @@ $$;
 comment on function payout.identity_problem() is
     'Names the difference between the identity of the database and the adopted one, or another '
     'reason to refuse claims; null: none.';
--- frozen: procedures/identity/refuse_unadopted_database.sql a3331bc157f4
-create or replace function payout.refuse_unadopted_database(
-    p_stripe_account_id text, p_is_livemode boolean
-)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_problem text := payout.identity_problem();
-begin
-    if v_problem is not null then
-        raise exception 'no transfer is handed out: this database is not the one that was adopted'
-            using
-                errcode = 'SP403',
-                detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, '
-                    'then select payout_api.adopt_database(reason).';
-    end if;
-    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
-end
-$$;
-comment on function payout.refuse_unadopted_database(text, boolean) is
-    'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
-    '(SP404).';
 -- frozen: procedures/identity/refuse_unsafe_account_change.sql 794d6e74f2b1
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
@@ -8703,7 +8677,7 @@ end
 $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
--- frozen: procedures/claim/claim_transfers.sql 90c3553788ba
+-- frozen: procedures/claim/claim_transfers.sql 14e8aa2c645e
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -8737,9 +8711,9 @@ begin
     -- which it counts, are read after that wait.
     perform from payout.caps as c order by c.scope, c.currency for update;
     v_now := payout.clock();
-    perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
-    perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
+    perform payout.refuse_unsafe_database(
+        p_stripe_account_id, p_is_livemode, v_settings.comparison_counts_for);
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
@@ -9030,15 +9004,28 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings, boolean
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
--- frozen: procedures/claim/refuse_uncompared_database.sql 5606cb185eca
-create or replace function payout.refuse_uncompared_database(p_within interval)
+-- frozen: procedures/claim/refuse_unsafe_database.sql 81b437becc50
+create or replace function payout.refuse_unsafe_database(
+    p_stripe_account_id text, p_is_livemode boolean, p_comparison_counts_for interval
+)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_problem text := payout.identity_problem();
 begin
-    if not payout.is_compared(p_within) then
+    if v_problem is not null then
+        raise exception 'no transfer is handed out: this database is not the one that was adopted'
+            using
+                errcode = 'SP403',
+                detail = v_problem,
+                hint = 'docs/restore.md: payout-engine reconcile, '
+                    'then select payout_api.adopt_database(reason).';
+    end if;
+    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
+    if not payout.is_compared(p_comparison_counts_for) then
         raise exception 'no transfer is handed out before Stripe''s newest transfers were compared'
             using
                 errcode = 'SP405',
@@ -9046,9 +9033,10 @@ begin
     end if;
 end
 $$;
-comment on function payout.refuse_uncompared_database(interval) is
-    'Refuses to go on (SP405) unless Stripe''s newest transfers were compared under this start of '
-    'the server, no longer ago than p_within.';
+comment on function payout.refuse_unsafe_database(text, boolean, interval) is
+    'Refuses to go on in a database that is not adopted (SP403), for another Stripe account '
+    '(SP404), or while Stripe''s newest transfers were not compared for so long, or not since the '
+    'server started (SP405).';
 -- frozen: procedures/claim/refuse_unsafe_server.sql 8110d03bfdf1
 create or replace function payout.refuse_unsafe_server(p_stripe_now timestamptz)
 returns void

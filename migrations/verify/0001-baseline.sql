@@ -142,7 +142,6 @@ select 'payout.waits_of(bigint[])'::regprocedure;
 select 'payout.adopt_at_first_claim(bigint[])'::regprocedure;
 select 'payout.bind_stripe_account(text, boolean)'::regprocedure;
 select 'payout.identity_problem()'::regprocedure;
-select 'payout.refuse_unadopted_database(text, boolean)'::regprocedure;
 select 'payout.refuse_unsafe_account_change(payout.engine_settings, boolean)'::regprocedure;
 select 'payout_api.release()'::regprocedure;
 select 'payout.stop_claims(text, text, bigint)'::regprocedure;
@@ -255,7 +254,7 @@ select 'payout.exceeded_cap(payout.payout_transfers, timestamptz)'::regprocedure
 select 'payout.freeze_requests(bigint[])'::regprocedure;
 select 'payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint)'::regprocedure;
 select 'payout.open_attempts(bigint[], text, timestamptz, payout.engine_settings, boolean)'::regprocedure;
-select 'payout.refuse_uncompared_database(interval)'::regprocedure;
+select 'payout.refuse_unsafe_database(text, boolean, interval)'::regprocedure;
 select 'payout.refuse_unsafe_server(timestamptz)'::regprocedure;
 select 'payout.within_caps(bigint[], timestamptz)'::regprocedure;
 select 'payout.account_totals_at(timestamptz[], text[])'::regprocedure;

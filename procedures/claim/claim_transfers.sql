@@ -6,8 +6,8 @@
 -- forgotten the key), or that Stripe has listed already (the sweep judges them); sets aside those
 -- whose rows contradict each other; lets those wait that are over a cap.
 -- Locks: the caps, before it looks at anything that may stop it; then the transfers.
--- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP405 Stripe's newest
--- transfers were not compared lately; SP311 limit out of range.
+-- Raises: SP401 unsafe server; SP403, SP404, SP405 (refuse_unsafe_database); SP311 limit out of
+-- range.
 
 create or replace function payout_api.claim_transfers(
     p_worker text,
@@ -42,9 +42,9 @@ begin
     -- which it counts, are read after that wait.
     perform from payout.caps as c order by c.scope, c.currency for update;
     v_now := payout.clock();
-    perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
-    perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
+    perform payout.refuse_unsafe_database(
+        p_stripe_account_id, p_is_livemode, v_settings.comparison_counts_for);
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),

@@ -34,7 +34,7 @@ begin
         case when v_current.table_oid <> v_adoption.table_oid then
             format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
     -- A copy of an installation that never claimed, such as a template, has forgotten nothing, or
-    -- Stripe's newest transfers show it before the first claim (refuse_uncompared_database). A
+    -- Stripe's newest transfers show it before the first claim (refuse_unsafe_database). A
     -- promoted standby may have forgotten the first claims a moment ago.
     if v_changes <> '' and (
         not v_adoption.is_installation

@@ -32,7 +32,7 @@ def refused_as(name: str) -> Refusal:
 
 @mutant(
     "a Stripe account that is never asked for",
-    "refuse_unadopted_database",
+    "refuse_unsafe_database",
     "perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);",
     "",
 )

@@ -95,9 +95,9 @@ def pay(engine: Engine, *payees: str, settlement_id: str = "set_1") -> None:
 
 @mutant(
     "a claim without a comparison",
-    "claim_transfers",
-    "perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);",
-    "",
+    "refuse_unsafe_database",
+    "if not payout.is_compared(p_comparison_counts_for) then",
+    "if false then",
     at="restart",
 )
 @mutant(

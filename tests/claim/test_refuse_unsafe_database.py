@@ -56,9 +56,9 @@ def test_nothing_is_claimed_where_one_part_of_the_identity_is_another(
 
 @mutant(
     "a claim without the identity check",
-    "claim_transfers",
-    "perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);",
-    "",
+    "refuse_unsafe_database",
+    "if v_problem is not null then",
+    "if false then",
 )
 def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
     acted_engine: Engine,
