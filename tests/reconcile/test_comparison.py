@@ -647,6 +647,22 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     assert [discrepancy.resolved_by for discrepancy in discrepancies(engine)] == ["engine", None]
 
 
+@mutant(
+    "another discrepancy of the same transfer keeps one that is over",
+    "resolve_compared",
+    "                    and k.kind = d.kind\n",
+    "",
+)
+def test_a_transfer_that_is_listed_again_but_differs_is_missing_no_more(engine: Engine) -> None:
+    pay(engine, "seller_1")
+    reconcile(engine.db)
+    reconcile(engine.db, ours(engine.db, destination="acct_other"))
+    assert discrepancies(engine) == [
+        Discrepancy("missing_at_stripe", "tr_1", "engine"),
+        Discrepancy("differs_at_stripe", "tr_1", None),
+    ]
+
+
 def test_operators_are_notified_once_of_each_discrepancy(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
