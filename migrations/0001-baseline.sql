@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
     'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
     'normal form C.';
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql af6612edb07e
+-- frozen: sql/types.sql f720762905a2
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -184,6 +184,8 @@ create type payout.outcome as (
     destination text,
     is_livemode boolean,
     payout_ref text,
+    belongs_to text,
+    source_transaction text,
     payout_engine text,
     amount_reversed_minor bigint,
     read_id bigint,
@@ -1932,7 +1934,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 0dcbce1e95d9
+-- frozen: sql/tables/reads.sql eb80a4fbc9c3
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2097,6 +2099,7 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_engine text,
+    source_transaction text,
     created_at timestamptz,
     read_id bigint,
     seen_at timestamptz not null,
@@ -2111,6 +2114,8 @@ comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.named_engine is
     'payout_engine in its metadata, by which a success is judged.';
+comment on column payout.listed_transfers.source_transaction is
+    'The charge that funds it, by which a success is judged; null: none, or not to be read.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
@@ -2594,18 +2599,22 @@ insert into payout.currencies (currency, minor_digits, amount_step) values
     ('isk', 2, 100),
     ('ugx', 2, 100)
 on conflict do nothing;
--- frozen: sql/data/discrepancy_kinds.sql b242b3a73e94
+-- frozen: sql/data/discrepancy_kinds.sql 7d887e6dfa60
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
-        'worker reported it, and have the amount settled as settlement missing_<id of the '
-        'transfer>, which pays once however often it is recorded.'),
+        'worker reported it, and have the amount settled as settlement missing_<its tr_ '
+        'id>, which pays once however often it is recorded.'),
     ('differs_at_stripe',
         'Look both up. The amount at Stripe is the one that was paid: have the difference settled '
-        'as settlement differs_<id of the transfer>, or reverse it at Stripe.'),
+        'as settlement differs_<its tr_ id>, or reverse it at Stripe.'),
     ('reversals_contradict_transfer',
         'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
         'paid, so none of them was booked.'),
+    ('reversed_after_settled_outside',
+        'A transfer was settled outside by this one, and Stripe took it back. If the payee is to '
+        'have the amount: have it settled as settlement reversed_<its tr_ id>, which pays once '
+        'however often it is recorded. If it is their loss, resolve this with the reason.'),
     ('transfer_without_payout_ref',
         'It was paid past the engine, by hand or by other software. If it pays a settlement, '
         'hold that settlement before it is sent; then resolve this with the reason. For many of '
@@ -4232,7 +4241,7 @@ $$;
 comment on function payout.untold_outcomes(bigint, bigint) is
     'One row for each such transfer from p_from to p_to with the outcome that the application '
     'should know as the last, and the status and sum of reversals that it was told.';
--- frozen: procedures/transfers/wait_of.sql 1ac5f606ddb3
+-- frozen: procedures/transfers/wait_of.sql d9e27f7a061b
 create or replace function payout.wait_of(
     p_state payout.transfer_states, p_transfer payout.payout_transfers
 )
@@ -4251,7 +4260,8 @@ as $$
         and (p_state.state = 'scheduled' and p_state.window_begins_at is null
             or p_state.state = 'failed')
         and p_state.next_attempt_at is not null
-        and (h.awaits <> 'funds' or p_transfer.source_transaction is null)
+        and (h.awaits <> 'funds' or p_transfer.source_transaction is null
+            or h.hold_id = p_state.hold_id)
         and (h.awaits in ('cap', 'account_change') or p_state.hold_id is not null
             or p_transfer.payout_transfer_id not in (select payout.let_through_ids()))
     order by h.goes_on_at desc nulls first, h.hold_id
@@ -5853,7 +5863,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 7343b7cc97c5
+-- frozen: procedures/report/act_problem.sql f7625423aad1
 create or replace function payout.act_problem(
     p_signal text,
     p_state payout.transfer_states,
@@ -5916,8 +5926,7 @@ begin
                 then 'Stripe lists a transfer of it: ' || case v_state when 'scheduled'
                     then 'the next sweep judges that one' else 'retry has it looked up' end
             when p_signal = 'cancel' and v_state = 'failed'
-                and p_state.reason is distinct from 'given_up_by_operators'
-                and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                and payout.was_seen_since_given_up(p_state)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
             else 'it may be at Stripe: a look at its list has to find nothing first, after '
                 || date_trunc('second', payout.look_awaited_from(p_state))
@@ -6345,7 +6354,7 @@ comment on function payout.judge_failure(
 ) is
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
--- frozen: procedures/report/judge_lookup.sql 7ff2b7a66c89
+-- frozen: procedures/report/judge_lookup.sql 3677b783cfe6
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6383,6 +6392,9 @@ begin
         v_judgement.verdict := 'alarm';
         v_judgement.reason := 'several_transfers_at_stripe';
         v_judgement.is_alarm := true;
+        -- A late first send waits for nothing else than this look.
+        v_judgement.to_state := case when p_state.state = 'scheduled' then 'parked' end;
+        v_judgement.leaves_unknown := p_state.state = 'scheduled';
     end if;
     return v_judgement;
 end
@@ -6462,7 +6474,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql 7731eb57e50e
+-- frozen: procedures/report/judge_success.sql ff65e456df83
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6486,6 +6498,9 @@ begin
             and p_outcome.currency = p_transfer.currency
             and p_outcome.destination = any (p_destinations)
             and p_outcome.payout_ref = p_transfer.payout_ref
+            and coalesce(p_outcome.belongs_to, p_transfer.payout_ref) = p_transfer.payout_ref
+            and (p_outcome.source_transaction is null
+                or p_outcome.source_transaction = p_transfer.source_transaction)
             and p_outcome.payout_engine = p_settings.installation_id
             and p_outcome.is_livemode is not null
             and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
@@ -6626,7 +6641,7 @@ $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
--- frozen: procedures/report/read_outcome.sql e28bf185b181
+-- frozen: procedures/report/read_outcome.sql 5344c81a99bf
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
 language plpgsql
@@ -6673,6 +6688,8 @@ begin
     v_outcome.destination := v_transfer.destination;
     v_outcome.is_livemode := v_transfer.is_livemode;
     v_outcome.payout_ref := v_transfer.payout_ref;
+    v_outcome.belongs_to := v_transfer.belongs_to;
+    v_outcome.source_transaction := v_transfer.source_transaction;
     v_outcome.payout_engine := v_transfer.payout_engine;
     return v_outcome;
 end
@@ -6897,7 +6914,7 @@ $$;
 comment on function payout.refused_payees(integer, payout.outcome) is
     'The number of payees whose transfers met this error rule within '
     'engine_settings.alarm_window_for, that of the outcome included.';
--- frozen: procedures/report/remaining_facts.sql d30dbfd65b07
+-- frozen: procedures/report/remaining_facts.sql 1ee375e85e5f
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb
 language plpgsql
@@ -6909,8 +6926,8 @@ begin
     p_outcome.body := null;
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
-        'stripe_transfer_id', 'stripe_request_id']);
+        'http_status', 'payout_engine', 'belongs_to', 'source_transaction', 'error_type',
+        'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
@@ -7095,6 +7112,22 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
+-- frozen: procedures/report/was_seen_since_given_up.sql bfe671e14637
+create or replace function payout.was_seen_since_given_up(p_state payout.transfer_states)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select payout.was_seen_at_stripe(p_state.payout_transfer_id)
+        and (p_state.reason is distinct from 'given_up_by_operators' or exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = p_state.payout_transfer_id
+                and o.verdict = 'alarm'
+                and o.observation_id > (payout.end_of_key(p_state)).observation_id))
+$$;
+comment on function payout.was_seen_since_given_up(payout.transfer_states) is
+    'True once it was seen; after two people gave it up, once an alarm tells of it again.';
 -- frozen: procedures/reconcile/begin_due_reads.sql 5a0402a060f5
 create or replace function payout.begin_due_reads(p_kind text, p_worker text, p_limit integer)
 returns bigint[]
@@ -7336,7 +7369,7 @@ comment on function payout_api.claim_reads(
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
--- frozen: procedures/reconcile/compare_listed_transfers.sql 0753db55b6d2
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 2b177a9de99e
 create or replace function payout.compare_listed_transfers(
     p_listed payout.stripe_transfer[], p_objects jsonb
 )
@@ -7354,15 +7387,20 @@ begin
             where jsonb_typeof(o -> 'metadata') = 'object'
         )
         select row(
-            k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-            case when t.payout_transfer_id is not null then
-                payout.transfer_facts(t, e.is_livemode) else '{}' end,
+            k.kind, coalesce(t.payout_transfer_id, o.payout_transfer_id), l.stripe_transfer_id,
+            case
+                when t.payout_transfer_id is not null then payout.transfer_facts(t, e.is_livemode)
+                when o.payout_transfer_id is not null then payout.transfer_facts(o, e.is_livemode)
+                else '{}'
+            end,
             d.theirs, payout.not_ours_rule(k.kind, d.theirs)
         )::payout.discrepancy
         from unnest(p_listed) as l
         cross join payout.engine_settings as e
         left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
         left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        left join payout.payout_transfers as o
+            on t.payout_transfer_id is null and o.payout_ref = l.belongs_to
         cross join lateral (select case
             when t.payout_transfer_id is not null then case
                 when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
@@ -7370,9 +7408,14 @@ begin
                     or (l.destination = any (payout.destinations(t, s.generation))) is not true
                     then 'differs_at_stripe'
             end
-            when exists (
-                select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-            ) then null
+            when o.payout_transfer_id is not null then case
+                when l.amount_reversed_minor > 0 and exists (
+                    select from payout.transfer_observations as x
+                    where x.payout_transfer_id = o.payout_transfer_id
+                        and x.moved_to = 'settled_outside'
+                        and strpos(x.facts ->> 'detail', l.stripe_transfer_id) > 0
+                ) then 'reversed_after_settled_outside'
+            end
             when l.belongs_to is null
                 or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to)
                 then case
@@ -7389,7 +7432,9 @@ begin
                     select jsonb_agg(distinct n.key order by n.key)
                     from metadata as m
                     cross join jsonb_object_keys(m.metadata) as n (key)
-                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe')))
+                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe'),
+                    'reversed_minor', case when k.kind = 'reversed_after_settled_outside'
+                        then l.amount_reversed_minor end))
         ) as d (theirs)
         where k.kind is not null);
 end
@@ -7583,7 +7628,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- frozen: procedures/reconcile/finish_reversals.sql 7b7218589d5f
+-- frozen: procedures/reconcile/finish_reversals.sql 6814cb50520c
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7635,6 +7680,8 @@ begin
                 then payout.clock() + interval '10 minutes'
             -- More was reversed since it was handed out: note_reversals asked for another read.
             when r.next_lookup_at <= payout.clock() then r.next_lookup_at
+            when v_booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '1 day'
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, v_booked_minor)
     where r.stripe_transfer_id = p_read.stripe_transfer_id;
@@ -8428,7 +8475,7 @@ $$;
 comment on function payout.resolve_paid(text[]) is
     'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
     'several transfers at Stripe, and releases the holds that their alarms placed.';
--- frozen: procedures/reconcile/reversals_problem.sql 39b97d3395fa
+-- frozen: procedures/reconcile/reversals_problem.sql 684fb10360d8
 create or replace function payout.reversals_problem(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -8443,6 +8490,12 @@ begin
         where r ->> 'currency' is distinct from p_transfer.currency::text
     ) then
         return 'another currency';
+    elsif exists (
+        select from jsonb_array_elements(p_reversals) as r
+        group by r ->> 'id'
+        having count(distinct r ->> 'amount') > 1
+    ) then
+        return 'two amounts of one';
     elsif (
         select sum(r.amount_minor)
         from (
@@ -8555,7 +8608,7 @@ $$;
 comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql 9ec43e3cd22e
+-- frozen: procedures/reconcile/take_listed_transfers.sql d0d8ae01c9cb
 create or replace function payout.take_listed_transfers(
     p_read payout.stripe_reads,
     p_objects jsonb,
@@ -8586,10 +8639,12 @@ begin
     perform payout.stop_beside_another(listed, p_read.read_id);
     insert into payout.listed_transfers (
         stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
-        destination, is_livemode, named_payout_ref, named_engine, created_at, read_id, seen_at)
+        destination, is_livemode, named_payout_ref, named_engine, source_transaction, created_at,
+        read_id, seen_at)
     select l.stripe_transfer_id, l.belongs_to, l.amount_minor,
         coalesce(l.amount_reversed_minor, 0), l.currency, l.destination, l.is_livemode,
-        l.payout_ref, l.payout_engine, l.created_at, p_read.read_id, payout.clock()
+        l.payout_ref, l.payout_engine, l.source_transaction, l.created_at, p_read.read_id,
+        payout.clock()
     from unnest(listed) as l
     where l.belongs_to is not null
         and not exists (
@@ -10753,7 +10808,7 @@ end
 $$;
 comment on function payout.open_keys(timestamptz, bigint[]) is
     'Opens the next key of these transfers; returns of how many.';
--- frozen: procedures/sweep/park_expired_keys.sql 3676cde12191
+-- frozen: procedures/sweep/park_expired_keys.sql ce7b39d6fb22
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -10767,7 +10822,7 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
-            and ((s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)
+            and (s.window_begins_at <= p_now - e.send_window_for
                 or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
@@ -10857,6 +10912,41 @@ end
 $$;
 comment on function payout.probe_waits(timestamptz) is
     'Lets one transfer of each such wait through, and sets the time of its next round.';
+-- frozen: procedures/sweep/pull_back_dates.sql 1369c487037c
+create or replace function payout.pull_back_dates(p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_longest interval := (
+        select payout.forgotten_sends_last(e) from payout.engine_settings as e);
+begin
+    update payout.transfer_states as s
+    set next_lookup_at = p_now
+    where s.payout_transfer_id = any (array(
+        select f.payout_transfer_id
+        from payout.transfer_states as f
+        where f.next_lookup_at > p_now + v_longest
+            and f.next_lookup_at - p_now > p_now - f.changed_at
+            and payout.progress_problem(f) is null
+        for update skip locked));
+
+    update payout.holds as h
+    set goes_on_at = p_now
+    where h.hold_id = any (array(
+        select f.hold_id
+        from payout.holds as f
+        where f.released_at is null
+            and f.goes_on_at > p_now
+                + case f.awaits when 'funds' then interval '2 hours'
+                    when 'account' then interval '9 days' end
+        for update skip locked));
+end
+$$;
+comment on function payout.pull_back_dates(timestamptz) is
+    'Makes looks and rounds due whose dates are further ahead than any that is given.';
 -- frozen: procedures/sweep/record_expiries.sql 286912fc37e2
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -10920,7 +11010,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 5458f1da6c9c
+-- frozen: procedures/sweep/sweep.sql 5f7601bc3add
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -10947,6 +11037,7 @@ begin
     perform payout.end_due_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
+    perform payout.pull_back_dates(payout.clock());
     perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
@@ -12226,7 +12317,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 61d23f8e419b
+-- frozen: procedures/operate/close_reversed.sql 22c27b849f02
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12243,14 +12334,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_acts payout.act_result[];
-    v_open_minor bigint;
+    v_open_minor numeric;
     v_action_id bigint;
 begin
     perform from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
     for update;
-    select coalesce(sum(r.open_minor), 0)::bigint,
+    select coalesce(sum(r.open_minor), 0),
         array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
@@ -12261,7 +12352,8 @@ begin
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
-        select o.*, least(o.open_minor, p_amount_minor + o.open_minor
+        -- Numeric: what several transfers owe need not be a bigint.
+        select o.*, least(o.open_minor, p_amount_minor::numeric + o.open_minor
             - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
         where o.payout_transfer_id = any (p_payout_transfer_ids)
@@ -12507,7 +12599,7 @@ where (o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
     and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid'));
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
--- frozen: sql/views/explained.sql fd3d0e6183cb
+-- frozen: sql/views/explained.sql 40ab780ec8d1
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -12607,7 +12699,7 @@ left join lateral (
         and h.hold_id is null
         and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
         and s.next_attempt_at is not null
-        and (k.awaits <> 'funds' or t.source_transaction is null)
+        and (k.awaits <> 'funds' or t.source_transaction is null or k.hold_id = s.hold_id)
         and (k.awaits in ('cap', 'account_change') or s.hold_id is not null
             or t.payout_transfer_id not in (
                 select p.probe_transfer_id from waits as p where p.probe_transfer_id is not null))
@@ -13073,7 +13165,7 @@ comment on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql ba7fec1df725
+-- frozen: procedures/operate/pay_again.sql 2c9ca954c0cb
 create or replace function payout.pay_again(
     p_payout_transfer_id bigint, p_amount_minor bigint, p_reason text
 )
@@ -13093,11 +13185,13 @@ begin
         'repay', v_transfer.payee_id, v_transfer.currency, array[p_payout_transfer_id],
         p_amount_minor, p_reason, false);
     v_settlement_id := (
-        select format('repay_%s_%s', p_payout_transfer_id, n.number)
+        select i.settlement_id
         from generate_series(1, 1000) as n (number)
+        cross join lateral (
+            select replace(v_transfer.payout_ref, 'payout_', 'repay_') || '_' || n.number
+        ) as i (settlement_id)
         where not exists (
-            select from payout.settlements as s
-            where s.settlement_id = format('repay_%s_%s', p_payout_transfer_id, n.number))
+            select from payout.settlements as s where s.settlement_id = i.settlement_id)
         order by n.number
         limit 1);
     perform payout_api.complete_settlement(
@@ -13283,7 +13377,7 @@ end
 $$;
 comment on function payout.record_acts(text, bigint[], text, jsonb) is
     'Numbers of the transfers with which it was done; the others were set aside.';
--- frozen: procedures/operate/release_hold.sql 61280c34e58c
+-- frozen: procedures/operate/release_hold.sql 99285cc6d6f8
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns text
 language plpgsql
@@ -13328,7 +13422,10 @@ begin
     perform payout.warn_of_former_accounts(v_hold);
     if exists (
         select from payout.discrepancies as d
-        where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null
+        where d.resolved_at is null
+            and (d.discrepancy_id = v_hold.discrepancy_id
+                -- A transfer has one such hold, however many alarms there are about it.
+                or (v_hold.discrepancy_id is not null and d.payout_transfer_id = any (v_ids)))
     ) then
         perform payout.propose('release_hold', p_reason, v_ids, p_subject => p_hold_id::text);
         return 'proposed';

@@ -74,6 +74,8 @@ create type payout.outcome as (
     destination text,
     is_livemode boolean,
     payout_ref text,
+    belongs_to text,
+    source_transaction text,
     payout_engine text,
     amount_reversed_minor bigint,
     read_id bigint,

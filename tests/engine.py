@@ -576,6 +576,8 @@ IN_THE_BODY: Final = {
     "currency": ("currency",),
     "destination": ("destination",),
     "is_livemode": ("livemode",),
+    "transfer_group": ("transfer_group",),
+    "source_transaction": ("source_transaction",),
     "payout_ref": ("metadata", "payout_ref"),
     "payout_engine": ("metadata", "payout_engine"),
     "amount_reversed_minor": ("amount_reversed",),

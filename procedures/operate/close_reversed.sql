@@ -22,14 +22,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_acts payout.act_result[];
-    v_open_minor bigint;
+    v_open_minor numeric;
     v_action_id bigint;
 begin
     perform from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids)
     order by s.payout_transfer_id
     for update;
-    select coalesce(sum(r.open_minor), 0)::bigint,
+    select coalesce(sum(r.open_minor), 0),
         array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
@@ -40,7 +40,8 @@ begin
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
-        select o.*, least(o.open_minor, p_amount_minor + o.open_minor
+        -- Numeric: what several transfers owe need not be a bigint.
+        select o.*, least(o.open_minor, p_amount_minor::numeric + o.open_minor
             - sum(o.open_minor) over (order by o.payout_transfer_id))::bigint as part_minor
         from payout_api.reversed_money as o
         where o.payout_transfer_id = any (p_payout_transfer_ids)

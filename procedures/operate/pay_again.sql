@@ -1,6 +1,8 @@
 -- pay_again: owe reversed money by a settlement of the engine's own, in place of the transfer.
 --
--- Its id is one that no settlement has: a repeat of another one would pay nothing.
+-- Its id is made of the payout_ref, and is one that no settlement has: a repeat of another one
+-- would pay nothing. A restored database hands out other numbers of transfers, and has forgotten
+-- repayments: under the same id Stripe's list shows them.
 -- Raises: SP314 (close_reversed) less than the amount is owed by now.
 
 create or replace function payout.pay_again(
@@ -22,11 +24,13 @@ begin
         'repay', v_transfer.payee_id, v_transfer.currency, array[p_payout_transfer_id],
         p_amount_minor, p_reason, false);
     v_settlement_id := (
-        select format('repay_%s_%s', p_payout_transfer_id, n.number)
+        select i.settlement_id
         from generate_series(1, 1000) as n (number)
+        cross join lateral (
+            select replace(v_transfer.payout_ref, 'payout_', 'repay_') || '_' || n.number
+        ) as i (settlement_id)
         where not exists (
-            select from payout.settlements as s
-            where s.settlement_id = format('repay_%s_%s', p_payout_transfer_id, n.number))
+            select from payout.settlements as s where s.settlement_id = i.settlement_id)
         order by n.number
         limit 1);
     perform payout_api.complete_settlement(

@@ -50,7 +50,10 @@ begin
     perform payout.warn_of_former_accounts(v_hold);
     if exists (
         select from payout.discrepancies as d
-        where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null
+        where d.resolved_at is null
+            and (d.discrepancy_id = v_hold.discrepancy_id
+                -- A transfer has one such hold, however many alarms there are about it.
+                or (v_hold.discrepancy_id is not null and d.payout_transfer_id = any (v_ids)))
     ) then
         perform payout.propose('release_hold', p_reason, v_ids, p_subject => p_hold_id::text);
         return 'proposed';

@@ -1,7 +1,8 @@
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
--- (record_listed_transfers). Leaves out transfers that others made before the installation.
+-- (record_listed_transfers). One that was settled outside by the listed one has no entries that a
+-- reversal could be booked against. Leaves out transfers that others made before the installation.
 
 create or replace function payout.compare_listed_transfers(
     p_listed payout.stripe_transfer[], p_objects jsonb
@@ -20,15 +21,20 @@ begin
             where jsonb_typeof(o -> 'metadata') = 'object'
         )
         select row(
-            k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-            case when t.payout_transfer_id is not null then
-                payout.transfer_facts(t, e.is_livemode) else '{}' end,
+            k.kind, coalesce(t.payout_transfer_id, o.payout_transfer_id), l.stripe_transfer_id,
+            case
+                when t.payout_transfer_id is not null then payout.transfer_facts(t, e.is_livemode)
+                when o.payout_transfer_id is not null then payout.transfer_facts(o, e.is_livemode)
+                else '{}'
+            end,
             d.theirs, payout.not_ours_rule(k.kind, d.theirs)
         )::payout.discrepancy
         from unnest(p_listed) as l
         cross join payout.engine_settings as e
         left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
         left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        left join payout.payout_transfers as o
+            on t.payout_transfer_id is null and o.payout_ref = l.belongs_to
         cross join lateral (select case
             when t.payout_transfer_id is not null then case
                 when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
@@ -36,9 +42,14 @@ begin
                     or (l.destination = any (payout.destinations(t, s.generation))) is not true
                     then 'differs_at_stripe'
             end
-            when exists (
-                select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-            ) then null
+            when o.payout_transfer_id is not null then case
+                when l.amount_reversed_minor > 0 and exists (
+                    select from payout.transfer_observations as x
+                    where x.payout_transfer_id = o.payout_transfer_id
+                        and x.moved_to = 'settled_outside'
+                        and strpos(x.facts ->> 'detail', l.stripe_transfer_id) > 0
+                ) then 'reversed_after_settled_outside'
+            end
             when l.belongs_to is null
                 or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to)
                 then case
@@ -55,7 +66,9 @@ begin
                     select jsonb_agg(distinct n.key order by n.key)
                     from metadata as m
                     cross join jsonb_object_keys(m.metadata) as n (key)
-                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe')))
+                    where m.id = l.stripe_transfer_id and k.kind <> 'differs_at_stripe'),
+                    'reversed_minor', case when k.kind = 'reversed_after_settled_outside'
+                        then l.amount_reversed_minor end))
         ) as d (theirs)
         where k.kind is not null);
 end

@@ -2,8 +2,8 @@
 --
 -- The transfer stays paid; operators decide whether to pay again, with another settlement. Each
 -- reversal is booked once. Stripe's list may lag: one that is short of the known amount is read
--- again later. Reversals that contradict the transfer, or cannot be read, wait for an operator, or
--- until more is reversed.
+-- again later. So are reversals that contradict the transfer, or cannot be read, each day: an
+-- operator is told, and the page may have been a broken one.
 -- Locks: the transfer's row of reversed_transfers.
 
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
@@ -57,6 +57,8 @@ begin
                 then payout.clock() + interval '10 minutes'
             -- More was reversed since it was handed out: note_reversals asked for another read.
             when r.next_lookup_at <= payout.clock() then r.next_lookup_at
+            when v_booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '1 day'
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, v_booked_minor)
     where r.stripe_transfer_id = p_read.stripe_transfer_id;

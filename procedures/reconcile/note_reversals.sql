@@ -1,8 +1,8 @@
 -- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
--- The amount only grows, so that a page that comes twice or late changes nothing. A date further
--- ahead than any that is given here was given by a clock that was ahead. A transfer without a
--- readable id has no reversals that could be asked for.
+-- The amount only grows, so that a page that comes twice or late changes nothing. A date far ahead
+-- was given after a contradiction, or by a clock that was ahead: seen again, it is now. A transfer
+-- without a readable id has no reversals that could be asked for.
 
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer

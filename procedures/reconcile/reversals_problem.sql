@@ -14,6 +14,12 @@ begin
         where r ->> 'currency' is distinct from p_transfer.currency::text
     ) then
         return 'another currency';
+    elsif exists (
+        select from jsonb_array_elements(p_reversals) as r
+        group by r ->> 'id'
+        having count(distinct r ->> 'amount') > 1
+    ) then
+        return 'two amounts of one';
     elsif (
         select sum(r.amount_minor)
         from (

@@ -34,10 +34,12 @@ begin
     perform payout.stop_beside_another(listed, p_read.read_id);
     insert into payout.listed_transfers (
         stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
-        destination, is_livemode, named_payout_ref, named_engine, created_at, read_id, seen_at)
+        destination, is_livemode, named_payout_ref, named_engine, source_transaction, created_at,
+        read_id, seen_at)
     select l.stripe_transfer_id, l.belongs_to, l.amount_minor,
         coalesce(l.amount_reversed_minor, 0), l.currency, l.destination, l.is_livemode,
-        l.payout_ref, l.payout_engine, l.created_at, p_read.read_id, payout.clock()
+        l.payout_ref, l.payout_engine, l.source_transaction, l.created_at, p_read.read_id,
+        payout.clock()
     from unnest(listed) as l
     where l.belongs_to is not null
         and not exists (

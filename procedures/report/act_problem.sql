@@ -62,8 +62,7 @@ begin
                 then 'Stripe lists a transfer of it: ' || case v_state when 'scheduled'
                     then 'the next sweep judges that one' else 'retry has it looked up' end
             when p_signal = 'cancel' and v_state = 'failed'
-                and p_state.reason is distinct from 'given_up_by_operators'
-                and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                and payout.was_seen_since_given_up(p_state)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
             else 'it may be at Stripe: a look at its list has to find nothing first, after '
                 || date_trunc('second', payout.look_awaited_from(p_state))

@@ -41,6 +41,9 @@ begin
         v_judgement.verdict := 'alarm';
         v_judgement.reason := 'several_transfers_at_stripe';
         v_judgement.is_alarm := true;
+        -- A late first send waits for nothing else than this look.
+        v_judgement.to_state := case when p_state.state = 'scheduled' then 'parked' end;
+        v_judgement.leaves_unknown := p_state.state = 'scheduled';
     end if;
     return v_judgement;
 end

@@ -1,9 +1,10 @@
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the very transfer that was asked for (its payout_ref is made with the
--- installation's id, and names settlement and payee), under the current key, whichever attempt made
--- it. Everything else is an alarm: it is stored, operators are notified, and nothing more
--- is sent for this transfer meanwhile.
+-- installation's id, and names settlement and payee), under the current key, whichever attempt
+-- made it. Metadata that were edited may name another transfer of ours: group and charge, which
+-- nobody can edit, tell. Everything else is an alarm: it is stored, operators are notified, and
+-- nothing more is sent for this transfer meanwhile.
 
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
@@ -28,6 +29,9 @@ begin
             and p_outcome.currency = p_transfer.currency
             and p_outcome.destination = any (p_destinations)
             and p_outcome.payout_ref = p_transfer.payout_ref
+            and coalesce(p_outcome.belongs_to, p_transfer.payout_ref) = p_transfer.payout_ref
+            and (p_outcome.source_transaction is null
+                or p_outcome.source_transaction = p_transfer.source_transaction)
             and p_outcome.payout_engine = p_settings.installation_id
             and p_outcome.is_livemode is not null
             and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),

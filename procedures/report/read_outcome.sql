@@ -50,6 +50,8 @@ begin
     v_outcome.destination := v_transfer.destination;
     v_outcome.is_livemode := v_transfer.is_livemode;
     v_outcome.payout_ref := v_transfer.payout_ref;
+    v_outcome.belongs_to := v_transfer.belongs_to;
+    v_outcome.source_transaction := v_transfer.source_transaction;
     v_outcome.payout_engine := v_transfer.payout_engine;
     return v_outcome;
 end

@@ -11,8 +11,8 @@ begin
     p_outcome.body := null;
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
-        'stripe_transfer_id', 'stripe_request_id']);
+        'http_status', 'payout_engine', 'belongs_to', 'source_transaction', 'error_type',
+        'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is

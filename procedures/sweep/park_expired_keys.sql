@@ -1,8 +1,9 @@
 -- park_expired_keys: park transfers whose key is too old to be sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
--- look-up can settle these. A window that begins in the future means a clock that was set back.
--- The clock is read for each row: a claim after p_now is not in the future.
+-- look-up can settle these, however far ahead a clock has dated them. A window that begins in the
+-- future means a clock that was set back. The clock is read for each row: a claim after p_now is
+-- not in the future.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
@@ -18,7 +19,7 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
-            and ((s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)
+            and (s.window_begins_at <= p_now - e.send_window_for
                 or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit

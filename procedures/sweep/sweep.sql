@@ -30,6 +30,7 @@ begin
     perform payout.end_due_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
+    perform payout.pull_back_dates(payout.clock());
     perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);

@@ -22,7 +22,8 @@ as $$
         and (p_state.state = 'scheduled' and p_state.window_begins_at is null
             or p_state.state = 'failed')
         and p_state.next_attempt_at is not null
-        and (h.awaits <> 'funds' or p_transfer.source_transaction is null)
+        and (h.awaits <> 'funds' or p_transfer.source_transaction is null
+            or h.hold_id = p_state.hold_id)
         and (h.awaits in ('cap', 'account_change') or p_state.hold_id is not null
             or p_transfer.payout_transfer_id not in (select payout.let_through_ids()))
     order by h.goes_on_at desc nulls first, h.hold_id

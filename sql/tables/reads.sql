@@ -173,6 +173,7 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_engine text,
+    source_transaction text,
     created_at timestamptz,
     read_id bigint,
     seen_at timestamptz not null,
@@ -187,6 +188,8 @@ comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.named_engine is
     'payout_engine in its metadata, by which a success is judged.';
+comment on column payout.listed_transfers.source_transaction is
+    'The charge that funds it, by which a success is judged; null: none, or not to be read.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is

@@ -101,7 +101,7 @@ left join lateral (
         and h.hold_id is null
         and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
         and s.next_attempt_at is not null
-        and (k.awaits <> 'funds' or t.source_transaction is null)
+        and (k.awaits <> 'funds' or t.source_transaction is null or k.hold_id = s.hold_id)
         and (k.awaits in ('cap', 'account_change') or s.hold_id is not null
             or t.payout_transfer_id not in (
                 select p.probe_transfer_id from waits as p where p.probe_transfer_id is not null))

@@ -657,6 +657,41 @@ def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: En
 
 
 @mutant(
+    "given up once, cancelled whatever Stripe shows later",
+    "was_seen_since_given_up",
+    "and o.observation_id > (payout.end_of_key(p_state)).observation_id",
+    "and false",
+)
+def test_what_stripe_shows_after_it_was_given_up_is_not_cancelled(engine: Engine) -> None:
+    """The attack: an operator follows the advice that was printed before the look found it."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    later = {"http_status": 400, "error_code": "approval_required"}
+    engine.report(outcome(claim, "response", **later))
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    engine.approve()
+    engine.let_pass("25 hours")
+    engine.look_up(listed(claim))
+    assert engine.progress(transfer).state == "failed"
+
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
+
+    assert outside(engine, transfer)[0].result == "done"
+    assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
+
+
+def test_what_was_shown_before_two_people_gave_it_up_is_cancelled(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    engine.approve()
+    # The same one is shown again.
+    engine.look_up(listed(claim, amount=1))
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "done"
+
+
+@mutant(
     "a look at once where two people gave up what Stripe may execute later",
     "evidence_for_new_key",
     "payout.sends_over_at(d.payout_transfer_id)",

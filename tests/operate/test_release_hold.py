@@ -101,7 +101,7 @@ def test_only_an_operator_may_release(visit: Callable[..., Connection], role: st
 @mutant(
     "one person releases an open alarm",
     "release_hold",
-    "where d.discrepancy_id = v_hold.discrepancy_id and d.resolved_at is null",
+    "where d.resolved_at is null",
     "where false",
 )
 def test_the_hold_of_an_open_alarm_is_released_by_two_people(engine: Engine) -> None:
@@ -121,6 +121,30 @@ def test_once_its_alarm_is_resolved_one_person_releases_it(engine: Engine) -> No
         "select payout_api.resolve_discrepancy(discrepancy_id, 'a proxy') from payout.discrepancies"
     )
     engine.operator.execute("select payout_api.release_hold(hold_id, 'looked') from payout.holds")
+    assert engine.open_holds() == []
+
+
+@mutant(
+    "one person releases a second alarm with the first",
+    "release_hold",
+    "or (v_hold.discrepancy_id is not null and d.payout_transfer_id = any (v_ids))",
+    "",
+)
+def test_while_another_alarm_about_its_transfer_is_open_two_people_release_it(
+    engine: Engine,
+) -> None:
+    """The attack: the first report was forged and is resolved, the second one was true."""
+    engine.settle()
+    claim = engine.claim_one()
+    for token in ("ct_forged", "ct_forgotten"):
+        engine.report(success(claim) | {"claim_token": token})
+    ((first, hold_id),) = engine.db.execute(
+        "select discrepancy_id, hold_id from payout.holds"
+    ).fetchall()
+    engine.operator.execute("select payout_api.resolve_discrepancy(%s, 'forged')", [first])
+    assert engine.operator.execute(RELEASE, [hold_id, "forged"]).fetchall() == [("proposed",)]
+    assert len(engine.open_holds()) == 1
+    engine.approve()
     assert engine.open_holds() == []
 
 

@@ -8,10 +8,11 @@ import pytest
 from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
-from tests.engine import Engine, success
+from tests.engine import Engine, listed, success
 from tests.mutants import mutant
 from tests.operate.checks import complaints
 from tests.operate.test_acts import LARGE, balances
+from tests.reconcile.listing import reconcile, with_account
 from tests.schema.refusals import Refusal, refusal
 
 WRITE_OFF = "select * from payout_api.write_off('seller_1', 'usd', %s, %s)"
@@ -33,6 +34,14 @@ def reverse(engine: Engine, transfer: int, amount: int, number: int = 1) -> None
         "where payout_transfer_id = %s",
         [Jsonb([reversal]), transfer],
     )
+
+
+def repayment(engine: Engine, transfer: int, number: int) -> str:
+    """Return the id of the settlement that repays a transfer."""
+    ((ref,),) = engine.db.execute(
+        "select payout_ref from payout.payout_transfers where payout_transfer_id = %s", [transfer]
+    ).fetchall()
+    return f"{ref.replace('payout_', 'repay_')}_{number}"
 
 
 @pytest.fixture
@@ -104,7 +113,7 @@ def test_the_oldest_transfer_is_written_off_first(engine: Engine, transfer: int)
 def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> None:
     (row,) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
     again = row[0]
-    assert row[1:3] == (f"repay_{transfer}_1", "seller_1")
+    assert row[1:3] == (repayment(engine, transfer, 1), "seller_1")
     assert row[4:8] == (400, "usd", "scheduled", "done")
     assert refusal(engine.db, REPAY, [transfer, "once more"]) == Refusal(
         "SP314",
@@ -117,7 +126,7 @@ def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> Non
     # Taken back once more, it can be paid once more.
     reverse(engine, transfer, 100, number=2)
     (row,) = engine.operator.execute(REPAY, [transfer, "again"]).fetchall()
-    assert (row[1], row[4]) == (f"repay_{transfer}_2", 100)
+    assert (row[1], row[4]) == (repayment(engine, transfer, 2), 100)
 
 
 @mutant(
@@ -130,10 +139,60 @@ def test_a_repayment_takes_no_settlement_of_that_id_for_its_own(
     engine: Engine, transfer: int
 ) -> None:
     """The attack: the application has repaid it so before, by an id of the same form."""
-    engine.settle(settlement_id=f"repay_{transfer}_1", amount_minor=400)
+    engine.settle(settlement_id=repayment(engine, transfer, 1), amount_minor=400)
     (row,) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
-    assert (row[1], row[4]) == (f"repay_{transfer}_2", 400)
+    assert (row[1], row[4]) == (repayment(engine, transfer, 2), 400)
     assert sorted(claim.request["amount"] for claim in engine.claim()) == [400, 400]
+
+
+@mutant(
+    "a repayment named by a number that a restored database gives anew",
+    "pay_again",
+    "replace(v_transfer.payout_ref, 'payout_', 'repay_')",
+    "'repay_' || p_payout_transfer_id",
+)
+def test_a_repayment_that_a_restored_database_has_forgotten_is_not_made_again(
+    engine: Engine,
+) -> None:
+    """The attack: the transfer has another number there, so its repayment had another key."""
+    with_account(engine)
+    with engine.db.transaction(force_rollback=True):
+        (transfer,) = engine.settle()
+        first = engine.claim_one()
+        engine.report(success(first))
+        reverse(engine, transfer, 400)
+        engine.operator.execute(REPAY, [transfer, "reversed by mistake"])
+        again = engine.claim_one()
+    reconcile(engine.db, listed(first, amount_reversed=400), listed(again, id="tr_2"))
+    engine.adopt()
+    (transfer,) = engine.settle()
+    engine.sweep()
+    assert engine.progress(transfer).stripe_transfer_id == "tr_1"
+    reverse(engine, transfer, 400)
+
+    ((repaid, *_),) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
+
+    engine.sweep()
+    assert engine.claim() == []
+    assert engine.progress(repaid).stripe_transfer_id == "tr_2"
+    assert balances(engine) == {"settlement_funds": -1500, "stripe_balance": 1500}
+
+
+LARGEST = 9_223_372_036_854_775_807
+
+
+@pytest.mark.parametrize("call", ["write_off('seller_1', 'usd', 1, 'why')", "repay({}, 'why')"])
+def test_reversed_money_that_no_bigint_holds_has_a_way_out(engine: Engine, call: str) -> None:
+    """The attack: sums of the amounts left the type, and neither call could be made."""
+    engine.set(approval_limit_minor=LARGEST)
+    for number in (1, 2):
+        (transfer,) = engine.settle(settlement_id=f"set_{number}", amount_minor=LARGEST)
+        engine.report(success(engine.claim_one(), stripe_transfer_id=f"tr_{number}"))
+        reverse(engine, transfer, LARGEST)
+    rows = engine.operator.execute(
+        f"select result from payout_api.{call.format(transfer)}".encode()
+    ).fetchall()
+    assert rows == [("done",)]
 
 
 @mutant(

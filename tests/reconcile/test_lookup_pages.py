@@ -18,6 +18,7 @@ from tests.engine import (
     success,
 )
 from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile, with_account
 from tests.reconcile.test_claim_lookups import park
 from tests.schema.refusals import Refusal, refusal_of
 
@@ -204,6 +205,66 @@ def test_more_than_one_match_is_an_alarm_and_stops_the_transfer(
     again = engine.look_up(listed(claim), listed(claim, id="tr_2"))
     assert again == LookupReport(True, "already", "parked")
     assert len(engine.discrepancies()) == 1
+
+
+@mutant(
+    "a late first send that is looked for for ever",
+    "judge_lookup",
+    "when p_state.state = 'scheduled' then 'parked' end",
+    "when false then 'parked' end",
+)
+def test_several_matches_of_a_late_first_send_leave_it_to_operators(engine: Engine) -> None:
+    """The attack: it was neither sent nor parked, and its explanation named the engine's turn."""
+    (transfer,) = engine.settle()
+    engine.let_pass("45 hours")
+    engine.sweep()
+    found = ours(engine.db)
+    report = engine.look_up(found, found | {"id": "tr_2"})
+    assert report == LookupReport(True, "alarm", "parked")
+    ((situation, turn),) = engine.db.execute(
+        "select situation, whose_turn from payout_api.explained where payout_transfer_id = %s",
+        [transfer],
+    ).fetchall()
+    assert (situation, turn) == ("shown_otherwise", "operator")
+
+
+@mutant(
+    "paid by the transfer of another one",
+    "judge_success",
+    "and coalesce(p_outcome.belongs_to, p_transfer.payout_ref) = p_transfer.payout_ref",
+    "",
+    at="set_1-None",
+)
+@mutant(
+    "paid by the charge of another one",
+    "judge_success",
+    "or p_outcome.source_transaction = p_transfer.source_transaction)",
+    "or true)",
+    at="set_1-ch_1",
+)
+@pytest.mark.parametrize("source", [None, "ch_1"])
+@pytest.mark.parametrize("paid", ["set_1"])
+def test_a_transfer_whose_metadata_name_another_one_does_not_pay_that(
+    engine: Engine, paid: str, source: str | None
+) -> None:
+    """The attack: a person copies the metadata of one transfer to another one of that payee."""
+    (other,) = engine.settle(settlement_id="set_2")
+    park(engine)
+    group = ours(engine.db, settlement_id=paid)["transfer_group"] if source is None else "group_1"
+    edited = ours(engine.db, settlement_id="set_2")
+    found = edited | {"transfer_group": group, "source_transaction": source}
+    assert engine.look_up(found).verdict == "alarm"
+    assert engine.progress(other).state == "parked"
+
+
+def test_a_listed_transfer_of_another_charge_pays_nothing(engine: Engine) -> None:
+    with_account(engine)
+    (transfer,) = engine.settle()
+    edited = ours(engine.db) | {"transfer_group": "group_1", "source_transaction": "ch_1"}
+    engine.claim()
+    reconcile(engine.db, edited)
+    assert engine.progress(transfer).state == "parked"
+    assert engine.discrepancies() == [("answer_contradicts_request", transfer, "tr_1")]
 
 
 def test_what_is_found_late_explains_nothing_about_another_transfer(

@@ -14,6 +14,7 @@ from tests.reconcile.listing import (
     Taken,
     carry,
     discrepancies,
+    event,
     listed,
     ours,
     pay,
@@ -199,6 +200,13 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
     at="reversals0-more than was paid",
 )
 @mutant(
+    "one of two amounts of a reversal is booked",
+    "reversals_problem",
+    "having count(distinct r ->> 'amount') > 1",
+    "having false",
+    at="reversals3-two amounts of one",
+)
+@mutant(
     "a reversal in any currency",
     "reversals_problem",
     "is distinct from p_transfer.currency::text",
@@ -211,6 +219,7 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
         ([reversal(1, 900), reversal(2, 601)], "more than was paid"),
         ([reversal(1, currency="eur")], "another currency"),
         ([reversal(1), reversal(2, currency="eur")], "another currency"),
+        ([reversal(1), reversal(1, 400)], "two amounts of one"),
     ],
 )
 def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_operators(
@@ -227,7 +236,6 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_op
     )
     assert found.fetchall() == [(transfer, problem, True)]
     assert len(engine.entries(transfer)) == 3
-    make_due(engine)
     assert claimed(engine) == []
     # Neither a second report nor a later run makes it two, or none.
     report(engine, *reversals)
@@ -332,9 +340,30 @@ def test_a_reversal_that_cannot_be_read_is_set_aside_and_the_others_are_booked(
     see_reversed(engine, 700)
     assert report(engine, strange, reversal(1)) == (1, False)
     assert [finding.kind for finding in discrepancies(engine)] == [UNREADABLE]
-    # It waits for an operator, or until more is reversed.
-    make_due(engine)
     assert claimed(engine) == []
+
+
+@mutant(
+    "a broken page of reversals is the last one",
+    "finish_reversals",
+    "            when v_booked_minor < r.amount_reversed_minor\n"
+    "                then payout.clock() + interval '1 day'\n",
+    "",
+)
+def test_a_page_of_reversals_that_was_broken_is_read_again_a_day_later(engine: Engine) -> None:
+    """The attack: an amount came in quotes once, and the payee was never owed it again."""
+    pay(engine, "seller_1")
+    see_reversed(engine)
+    assert report(engine, reversal(1, "500")) == (0, False)
+    ((waits_for,),) = engine.db.execute(
+        "select round(extract(epoch from next_lookup_at - payout.clock()) / 3600) "
+        "from payout.reversed_transfers"
+    ).fetchall()
+    assert waits_for == 24
+    make_due(engine)
+    assert claimed(engine) == ["tr_1"]
+    assert report(engine, reversal(1)) == (1, True)
+    assert balances(engine)["payable:seller_1"] == 500
 
 
 def test_reversals_are_judged_together_once_all_pages_are_there(engine: Engine) -> None:
@@ -351,3 +380,41 @@ def test_reversals_are_judged_together_once_all_pages_are_there(engine: Engine) 
 def test_reversals_of_a_transfer_that_is_not_paid_here_are_not_read(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert claimed(engine) == []
+
+
+@mutant(
+    "a reversal of what was settled outside is nobody's",
+    "compare_listed_transfers",
+    "and strpos(x.facts ->> 'detail', l.stripe_transfer_id) > 0",
+    "and false",
+)
+def test_a_reversal_of_the_transfer_by_which_one_was_settled_outside_is_told(
+    engine: Engine,
+) -> None:
+    """The attack: it has no entry that is reversed, so nobody learned that the payee lost it."""
+    wired, paid = engine.settle("seller_2", "seller_1")
+    for transfer, reference in ((paid, "tr_1 of the 3rd"), (wired, "wire 77")):
+        engine.operator.execute(
+            "select payout_api.settle_outside(%s, %s, 'shown')", [transfer, reference]
+        )
+    other = ours(engine.db, "tr_2", payee_id="seller_2", amount_reversed=500)
+    reconcile(engine.db, ours(engine.db), other)
+    told = "select payout_transfer_id, stripe_transfer_id from payout.discrepancies where kind = %s"
+    kind = "reversed_after_settled_outside"
+    assert engine.db.execute(told, [kind]).fetchall() == []
+
+    reconcile(engine.db, ours(engine.db, amount_reversed=500), other)
+    assert engine.db.execute(told, [kind]).fetchall() == [(paid, "tr_1")]
+
+    # Once it is resolved it is told again only if more is taken back.
+    engine.operator.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'settled again') "
+        "from payout_api.discrepancies where kind = %s",
+        [kind],
+    )
+    (read,) = claim_reads(engine.worker, "events")
+    carry(engine.worker, read, event(1, ours(engine.db, amount_reversed=500)))
+    assert len(engine.db.execute(told, [kind]).fetchall()) == 1
+    (read,) = claim_reads(engine.worker, "events")
+    carry(engine.worker, read, event(2, ours(engine.db, amount_reversed=900)))
+    assert len(engine.db.execute(told, [kind]).fetchall()) == 2

@@ -28,6 +28,8 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "no destination": {"destination": None},
     "another payout_ref": {"payout_ref": "payout_" + "0" * 40},
     "no payout_ref": {"payout_ref": None},
+    "the group of another transfer": {"transfer_group": "payout_" + "0" * 40},
+    "the charge of another transfer": {"source_transaction": "ch_2"},
     "another installation": {"payout_engine": "another"},
     "no installation": {"payout_engine": None},
     "another object": {"object": "transfer_reversal"},
@@ -86,7 +88,7 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
     "judge_success",
     "p_outcome.payout_ref = p_transfer.payout_ref",
     "true",
-    at="another payout_ref",
+    at="no payout_ref",
 )
 @mutant(
     "no check of the installation",

@@ -669,6 +669,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "listed_transfers.is_livemode",
         "listed_transfers.named_engine",
         "listed_transfers.named_payout_ref",
+        "listed_transfers.source_transaction",
         "listed_transfers.created_at",
         "listed_transfers.read_id",
         "settlement_lines.source_transaction",

@@ -206,6 +206,60 @@ def test_a_key_from_a_clock_that_was_set_back_is_not_sent_but_parked(engine: Eng
     assert engine.progress(transfer).reason == "clock_was_set_back"
 
 
+@mutant(
+    "looks that a clock put years ahead",
+    "pull_back_dates",
+    "and f.next_lookup_at - p_now > p_now - f.changed_at",
+    "and false",
+)
+def test_a_look_that_a_clock_put_too_far_ahead_is_made_once_the_clock_is_right(
+    engine: Engine,
+) -> None:
+    """The attack: a sweep under a clock that is a year ahead parks whatever waits."""
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("1 year")
+    assert engine.sweep() == Sweep(0, 1, 0)
+    engine.let_pass("-1 year")
+    assert engine.claim_lookups() == []
+    engine.sweep()
+    assert [lookup.payout_transfer_id for lookup in engine.claim_lookups()] == [transfer]
+
+
+def test_a_look_that_became_rare_is_not_pulled_back(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    engine.let_pass("100 days")
+    engine.db.execute(
+        "update payout.transfer_states set next_lookup_at = payout.clock() + interval '25 days'"
+    )
+    engine.sweep()
+    next_lookup_in = engine.progress(transfer).next_lookup_in
+    assert next_lookup_in is not None
+    assert next_lookup_in.days == 24
+
+
+@mutant(
+    "an answer that a clock dated years ahead",
+    "park_expired_keys",
+    "s.window_begins_at <= p_now - e.send_window_for\n",
+    "(s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)\n",
+)
+def test_a_key_whose_next_send_a_clock_put_too_far_ahead_is_parked_when_it_is_too_old(
+    engine: Engine,
+) -> None:
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = payout.clock() + interval '1 year'"
+    )
+    engine.let_pass("20 hours")
+    assert engine.sweep() == Sweep(0, 1, 0)
+    assert engine.progress(transfer).reason == "key_too_old_to_send"
+
+
 def test_a_sweep_that_follows_a_sweep_finds_nothing(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2", "seller_3")
     vanished, too_old, declined = engine.claim()

@@ -270,6 +270,52 @@ def test_funds_that_an_operator_knows_of_end_the_wait_at_once(engine: Engine) ->
 
 
 @mutant(
+    "a retry that leaves what a charge funds in its wait",
+    "wait_of",
+    "or h.hold_id = p_state.hold_id)",
+    ")",
+)
+def test_a_retry_of_what_a_charge_funds_ends_the_wait_that_it_was_declined_into(
+    engine: Engine,
+) -> None:
+    """The attack: it stood under the wait, retry said done, and nothing went on."""
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    lines = (
+        '[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 5, '
+        '"source_transaction": "ch_1"}]'
+    )
+    engine.app.execute(
+        "select payout_api.complete_settlement('set_charge', 'usd', %s::jsonb)", [lines]
+    )
+    engine.report(unfunded(engine.claim_one()))
+    assert engine.db.execute("select situation from payout_api.unpaid").fetchall() == [
+        ("waits_for_funds",)
+    ]
+    assert retried(engine, "p_because => 'balance_insufficient'") == [("done", "was failed")]
+    assert waits(engine) == []
+    engine.show_nothing()
+    assert engine.sweep().transfers_reopened == 1
+
+
+@mutant(
+    "rounds that a clock put years ahead",
+    "pull_back_dates",
+    "case f.awaits when 'funds' then interval '2 hours'",
+    "case f.awaits when 'funds' then interval '20 years'",
+)
+def test_a_round_that_a_clock_put_too_far_ahead_comes_once_the_clock_is_right(
+    engine: Engine,
+) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.report(unfunded(engine.claim(1)[0]))
+    engine.let_pass("1 year")
+    engine.sweep()
+    engine.let_pass("-1 year")
+    engine.sweep()
+    assert next_round_in(engine) < timedelta(hours=2)
+
+
+@mutant(
     "a retry that makes a late first send young",
     "judge_act",
     "least(p_state.next_attempt_at, payout.clock())",

@@ -546,6 +546,26 @@ def test_an_answer_that_names_another_key_is_unreadable_and_ends_its_connection(
     run(test)
 
 
+@pytest.mark.parametrize("named", [["payout_1:1", "payout_9:1"], ["payout_9:1", "payout_1:1"]])
+def test_an_answer_that_names_two_keys_is_unreadable(named: list[str]) -> None:
+    """A hop that makes one answer of two, each with its header."""
+    refused = b'{"error": {"type": "invalid_request_error", "code": "balance_insufficient"}}'
+    headers = "".join(f"Idempotency-Key: {key}\r\n" for key in named)
+    answer = http_answer(
+        refused, status="400 Bad Request", headers=f"{headers}Connection: close\r\n"
+    )
+
+    async def main() -> None:
+        async with (
+            raw_server(answer) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            outcome = await send(adapter)
+        assert (outcome["signal"], outcome["is_tied"]) == ("unreadable", False)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests"])
 def test_a_refusal_that_came_before_is_unreadable_though_it_names_no_key(status: str) -> None:
     """A hop gives the refusal of one transfer a second time: the second one may have been made."""

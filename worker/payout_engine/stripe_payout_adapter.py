@@ -353,8 +353,8 @@ class StripePayoutAdapter:
             self._answers[answer] = None
             if len(self._answers) > ANSWERS_KEPT:
                 del self._answers[next(iter(self._answers))]
-        named = exchange.headers.get("Idempotency-Key")
-        return not came_before if named is None else named == key
+        named = _named_keys(exchange)
+        return named == {key} if named else not came_before
 
     async def _ask(
         self,
@@ -441,6 +441,12 @@ class StripePayoutAdapter:
         exchange.has_left = True
 
 
+def _named_keys(exchange: Exchange) -> set[str]:
+    """Return each key that an answer names: a header may come twice, and name two."""
+    headers = exchange.headers.items()
+    return {value for name, value in headers if name.lower() == "idempotency-key"}
+
+
 def _is_unsaved_refusal(outcome: Outcome) -> bool:
     is_saved = outcome.get("is_replayed") or outcome.get("should_retry") == "false"
     return 400 <= (outcome.get("http_status") or 0) < 500 and not is_saved
@@ -462,7 +468,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
     outcome |= {
         "http_status": exchange.status,
         "stripe_request_id": _text(headers.get("Request-Id")),
-        "is_tied": headers.get("Idempotency-Key") == order["idempotency_key"],
+        "is_tied": _named_keys(exchange) == {order["idempotency_key"]},
         "is_replayed": headers.get("Idempotent-Replayed") == "true",
         "should_retry": _text(headers.get("Stripe-Should-Retry")),
         "rate_limited_reason": _text(headers.get("Stripe-Rate-Limited-Reason")),
