@@ -1603,7 +1603,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_change;
 create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
--- frozen: sql/tables/operations.sql 790a9eaf4f1f
+-- frozen: sql/tables/operations.sql 73157a84776a
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1635,7 +1635,7 @@ create index operator_actions_expires_at_idx
     on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
-    where action in ('adopt_database', 'change_setting', 'add_currency');
+    where action in ('adopt_database', 'change_setting', 'change_cap', 'add_currency');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -4543,7 +4543,7 @@ $$;
 comment on function payout.defer_job(bigint, integer) is
     'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while '
     'notifications are not read.';
--- frozen: procedures/wakeup/find_wakeup.sql 3e5be3b45b9b
+-- frozen: procedures/wakeup/find_wakeup.sql 10594fce0d97
 create or replace function payout.find_wakeup(p_payout_job_id bigint, p_times integer)
 returns bigint[]
 language plpgsql
@@ -4554,6 +4554,10 @@ as $$
 declare
     v_wakeup_ids bigint[];
 begin
+    if not payout.has_queue() then
+        perform payout.note_failed_queue('it is that of another application');
+        return '{}'::bigint[];
+    end if;
     if p_times = 1 then
         v_wakeup_ids := array[payout.pending_wakeup()];
         if v_wakeup_ids[1] is not null then
@@ -4593,19 +4597,24 @@ $$;
 comment on function payout.forget_pending_wakeup() is
     'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
     'rollback.';
--- frozen: procedures/wakeup/has_queue.sql 8a1e8c353b40
+-- frozen: procedures/wakeup/has_queue.sql 814780214924
 create or replace function payout.has_queue()
 returns boolean
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage'), true)
-        or obj_description(to_regnamespace('procrastinate')::oid, 'pg_namespace')
-            is not distinct from 'The queue of the payout engine, made by payout-engine migrate.'
+    select coalesce((
+        select pg_has_role(n.nspowner, 'payout_owner', 'member')
+            and (has_schema_privilege(n.oid, 'usage')
+                or obj_description(n.oid, 'pg_namespace') is not distinct from
+                    'The queue of the payout engine, made by payout-engine migrate.')
+        from pg_namespace as n
+        where n.nspname = 'procrastinate'), true)
 $$;
 comment on function payout.has_queue() is
-    'False where the queue is that of another application: migrate marks the one that it makes.';
+    'False where the queue is that of another application, or its owner no member of payout_owner: '
+    'migrate marks the one that it makes.';
 -- frozen: procedures/wakeup/note_failed_queue.sql f9685cc303ad
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
@@ -4654,7 +4663,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql a007b5d0b95f
+-- frozen: procedures/wakeup/queue_due_wakeups.sql a609c2b7c42c
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4717,7 +4726,7 @@ begin
 
     -- The job that was seen may be lost as well: the next settlement looks again.
     perform setval('payout.seen_wakeup', 1, false);
-    return cardinality(v_wakeups);
+    return coalesce(cardinality(v_wakeups), 0);
 exception when others then
     perform payout.note_failed_queue(sqlerrm);
     return 0;
@@ -4726,7 +4735,7 @@ $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
     'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, '
     '0 if the queue fails.';
--- frozen: procedures/wakeup/queue_problem.sql de60d2811dd1
+-- frozen: procedures/wakeup/queue_problem.sql 175122f0474d
 create or replace function payout.queue_problem()
 returns text
 language plpgsql
@@ -4737,6 +4746,9 @@ as $$
 declare
     v_wakeup_ids bigint[];
 begin
+    if not payout.has_queue() then
+        return null;
+    end if;
     if not payout.can_notify() then
         return 'notifications are not read: a listener is stuck';
     end if;
@@ -4745,6 +4757,9 @@ begin
     join procrastinate.procrastinate_events as e on e.job_id = q.id
     where q.id = any (v_wakeup_ids)
     for update of q;
+    if not found then
+        return 'a trigger or rule of the queue keeps jobs from it';
+    end if;
     delete from procrastinate.procrastinate_jobs as q where q.id = any (v_wakeup_ids);
     return null;
 exception
@@ -4755,7 +4770,8 @@ exception
 end
 $$;
 comment on function payout.queue_problem() is
-    'The error of the queue, or null; a read-only transaction cannot tell, and gets null.';
+    'The error of the queue, or null; a read-only transaction cannot tell, and gets null, and the '
+    'queue of another application is not tried.';
 -- frozen: procedures/wakeup/queue_wakeup.sql bfd3986ed9a2
 create or replace function payout.queue_wakeup(
     p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz
@@ -4818,7 +4834,7 @@ end
 $$;
 comment on function payout.remove_lost_wakeups() is
     'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';
--- frozen: procedures/wakeup/remove_served_wakeups.sql d63b5a8d71c4
+-- frozen: procedures/wakeup/remove_served_wakeups.sql aadbd289b28c
 create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
 returns integer
 language plpgsql
@@ -4829,7 +4845,8 @@ as $$
 declare
     v_removed integer;
 begin
-    if p_wakeup_ids is null or pg_sequence_last_value('payout.seen_wakeup'::regclass) = 0 then
+    if p_wakeup_ids is null or pg_sequence_last_value('payout.seen_wakeup'::regclass) = 0
+        or not payout.has_queue() then
         return 0;
     end if;
     delete from procrastinate.procrastinate_jobs as q
@@ -7128,7 +7145,7 @@ as $$
 $$;
 comment on function payout.was_seen_since_given_up(payout.transfer_states) is
     'True once it was seen; after two people gave it up, once an alarm tells of it again.';
--- frozen: procedures/reconcile/begin_due_reads.sql 5a0402a060f5
+-- frozen: procedures/reconcile/begin_due_reads.sql 608806af3836
 create or replace function payout.begin_due_reads(p_kind text, p_worker text, p_limit integer)
 returns bigint[]
 language plpgsql
@@ -7145,12 +7162,14 @@ begin
         where s.payout_transfer_id = any (array(
             select d.payout_transfer_id
             from payout.transfer_states as d
+            join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
             where p_kind = 'lookup'
                 and d.next_lookup_at <= v_now
                 and payout.progress_problem(d) is null
             order by d.next_lookup_at
             limit p_limit
-            for update skip locked))
+            for update of d skip locked
+            for key share of t skip locked))
         returning s.payout_transfer_id
     ), reversed as (
         update payout.reversed_transfers as r
@@ -8921,7 +8940,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql b6d7744531ff
+-- frozen: procedures/claim/lock_due_transfers.sql d7aa6ab6914c
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_window_begins_after timestamptz,
@@ -8991,7 +9010,8 @@ begin
         end
     order by s.next_attempt_at
     limit p_limit
-    for update of s skip locked;
+    for update of s skip locked
+    for key share of t skip locked;
 end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
@@ -9598,7 +9618,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql a37d9b9ad17c
+-- frozen: procedures/audit/catalogue_rows.sql a4396d541fde
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9626,6 +9646,21 @@ as $$
         from payout.stripe_error_rules as r
         union all
         select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+        union all
+        select 'seal_marks', m.table_name, '{}' from payout.seal_marks as m
+        union all
+        select 'caps', name, coalesce(p.content, 'null')
+        from (
+            select distinct on (a.subject) a.subject as name, a.details -> 'new' as content
+            from payout.operator_actions as a
+            where a.action = 'change_cap'
+            order by a.subject, a.operator_action_id desc
+        ) as r
+        full join (
+            select concat_ws(' ', c.scope, c.currency) as name, to_jsonb(c) as content
+            from payout.caps as c
+        ) as p using (name)
+        where p.content is distinct from r.content
         union all
         select 'engine_settings', e.key, case
             when not exists (
@@ -9912,7 +9947,7 @@ as $$
 $$;
 comment on function payout.first_unsealed_rows() is
     'Each with its time, and the time of the mark that its table has; no row: all are sealed.';
--- frozen: procedures/audit/ledger_page.sql c80ba1d212ee
+-- frozen: procedures/audit/ledger_page.sql 6bb1470e47ca
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
     p_to timestamptz,
@@ -9948,11 +9983,11 @@ as $$
     from (
         select l.*
         from payout.ledger_entries as l
-        where l.ledger_entry_id > p_after
+        where l.ledger_entry_id > coalesce(p_after, -9223372036854775808)
             and l.ledger_entry_id >= payout.first_entry_id(p_from)
             and l.created_at >= p_from and l.created_at < p_to
         order by l.ledger_entry_id
-        limit p_limit
+        limit greatest(coalesce(p_limit, 1000), 0)
     ) as e
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
@@ -9992,7 +10027,7 @@ as $$
 $$;
 comment on function payout.ledger_ranges_at(timestamptz) is
     'One row with seal_id, if a seal was over by then, and one for each range of ids to be read.';
--- frozen: procedures/audit/ledger_totals.sql 1f96ffe0a0a4
+-- frozen: procedures/audit/ledger_totals.sql 1244e61769b9
 create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
 returns table (
     account text,
@@ -10007,6 +10042,7 @@ returns table (
 )
 language sql
 stable
+strict
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -10036,7 +10072,7 @@ $$;
 comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'Per account and currency, payable for those of all payees: how many accounts they are, debit '
     'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
-    'itself, between the balances before and after.';
+    'itself, between the balances before and after. Null for a time: no rows.';
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/midnights_between.sql e536bb9d3920
@@ -10074,7 +10110,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql 53d6944627a8
+-- frozen: procedures/audit/money_flow.sql b9c8854864c7
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10092,6 +10128,7 @@ returns table (
 )
 language sql
 stable
+strict
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
@@ -10141,7 +10178,7 @@ $$;
 comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
-    'currency itself. From p_from on, before p_to.';
+    'currency itself. From p_from on, before p_to. Null for a time: no rows.';
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
 -- frozen: procedures/audit/record_catalogue.sql 22227e6f6fc4
@@ -10404,7 +10441,7 @@ comment on function payout_api.verify_projection(bigint, bigint) is
     'money compares the account that the state implies with the books. None: all is well.';
 grant execute on function payout_api.verify_projection(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql 6e15a4662fbf
+-- frozen: procedures/audit/verify_seals.sql 4ee516139daf
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_to bigint default null, p_head text default null
 )
@@ -10418,7 +10455,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-    v_last bigint := least(p_to, (select max(s.seal_id) from payout.seals as s));
+    v_last bigint := least(p_to, coalesce((select max(s.seal_id) from payout.seals as s), 0));
     v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -10504,7 +10541,7 @@ $$;
 comment on function payout.end_due_holds(timestamptz) is
     'Releases the holds that were placed until a time that has come, and the waits whose transfer '
     'was paid.';
--- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
+-- frozen: procedures/sweep/expire_leases.sql 49dd4e629b21
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -10515,6 +10552,7 @@ begin
     return payout.record_expiries('lease_expired', array(
         select s.payout_transfer_id
         from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         cross join payout.engine_settings as e
         where (s.lease_until < p_now
                 or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
@@ -10525,13 +10563,14 @@ begin
                         and a.claimed_at > payout.clock() + e.lease_for)))
         order by s.lease_until
         limit p_limit
-        for update of s skip locked));
+        for update of s skip locked
+        for key share of t skip locked));
 end
 $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql cc7de106cd0e
+-- frozen: procedures/sweep/heartbeat.sql 349eccf226c5
 create or replace function payout_api.heartbeat(
     p_worker text, p_release text, p_is_last boolean default false
 )
@@ -10566,7 +10605,12 @@ begin
         last_seen_at = clock_timestamp(),
         has_ended = excluded.has_ended;
     delete from payout.workers as w
-    where w.last_seen_at < clock_timestamp() - interval '7 days';
+    where w.worker in (
+        select o.worker
+        from payout.workers as o
+        where o.last_seen_at < clock_timestamp() - interval '7 days'
+        for update skip locked
+    );
     return query
     select exists (
         select from payout.holds as h
@@ -10579,7 +10623,7 @@ comment on function payout_api.heartbeat(text, text, boolean) is
     'payout_api.workers; tells whether it is on hold; refuses one that is more than '
     'one release away from the schema.';
 grant execute on function payout_api.heartbeat(text, text, boolean) to payout_worker;
--- frozen: procedures/sweep/judge_listed_transfers.sql a445a36928e6
+-- frozen: procedures/sweep/judge_listed_transfers.sql f5fe0b05ee6b
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns void
 language plpgsql
@@ -10602,7 +10646,8 @@ begin
             and t.payout_ref = any (array(
                 select l.payout_ref from payout.listed_transfers as l))
         limit p_limit
-        for update of s skip locked);
+        for update of s skip locked
+        for key share of t skip locked);
 
     perform payout.record_listed_transfers(array(
         select l.stripe_transfer_id
@@ -10808,7 +10853,7 @@ end
 $$;
 comment on function payout.open_keys(timestamptz, bigint[]) is
     'Opens the next key of these transfers; returns of how many.';
--- frozen: procedures/sweep/park_expired_keys.sql ce7b39d6fb22
+-- frozen: procedures/sweep/park_expired_keys.sql 6c120c74f137
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -10819,6 +10864,7 @@ begin
     return payout.record_expiries('key_expired', array(
         select s.payout_transfer_id
         from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
@@ -10826,7 +10872,8 @@ begin
                 or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked));
+        for update of s skip locked
+        for key share of t skip locked));
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
@@ -10985,7 +11032,7 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/reopen_failed.sql be8458671bde
+-- frozen: procedures/sweep/reopen_failed.sql 7f0171979191
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -10996,6 +11043,7 @@ begin
     return payout.open_keys(p_now, array(
         select s.payout_transfer_id
         from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         cross join payout.engine_settings as e
         where s.next_attempt_at <= p_now
             and s.state = 'failed'
@@ -11005,7 +11053,8 @@ begin
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked));
+        for update of s skip locked
+        for key share of t skip locked));
 end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
@@ -11125,7 +11174,7 @@ end
 $$;
 comment on function payout.act(text, bigint[], text, boolean, jsonb, boolean) is
     'One row for each transfer; a preview changes nothing; an act that takes two is proposed.';
--- frozen: procedures/operate/add_currency.sql 238e85731b56
+-- frozen: procedures/operate/add_currency.sql c0cade755440
 create or replace function payout_api.add_currency(
     p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer default 1
 )
@@ -11136,17 +11185,19 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_step integer := coalesce(p_amount_step, 1);
     v_currency payout.currencies;
 begin
-    if coalesce(btrim(p_reason), '') = '' then
-        raise exception 'currency % is not added without a reason', p_currency
+    if coalesce(btrim(p_reason), '') = '' or p_currency is null or p_minor_digits is null then
+        raise exception 'currency % is not added without its digits and a reason',
+            coalesce(p_currency, 'null')
             using
                 errcode = 'SP313',
                 hint = 'Say where Stripe says that it transfers it.';
     end if;
 
     insert into payout.currencies (currency, minor_digits, amount_step)
-    values (p_currency, p_minor_digits, p_amount_step)
+    values (p_currency, p_minor_digits, v_step)
     on conflict (currency) do nothing
     returning * into v_currency;
     if found then
@@ -11157,7 +11208,7 @@ begin
 
     select * into strict v_currency from payout.currencies as c where c.currency = p_currency;
     if (v_currency.minor_digits, v_currency.amount_step)
-        is distinct from (p_minor_digits, p_amount_step) then
+        is distinct from (p_minor_digits, v_step) then
         raise exception 'currency % is there with % digits and step %', p_currency,
             v_currency.minor_digits, v_currency.amount_step
             using
@@ -11830,14 +11881,69 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql aee1c135bb23
+-- frozen: procedures/operate/check_numbers.sql e56827469b85
+create or replace function payout.check_numbers()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'numbers go on after the newest row', count(*) = 0,
+        coalesce(
+            string_agg(format('%s, whose newest row has %s', n.sequence, n.newest), '; '),
+            'of each table'),
+        'stop the workers; select setval(''…'', …) with the number of the newest row'
+    from (
+        select pg_get_serial_sequence('payout.' || t.name, t.number) as sequence, t.newest
+        from (
+            select 'adoptions', 'adoption_id', max(r.adoption_id) from payout.adoptions as r
+            union all
+            select 'catalogues', 'catalogue_id', max(r.catalogue_id) from payout.catalogues as r
+            union all
+            select 'discrepancies', 'discrepancy_id', max(r.discrepancy_id)
+            from payout.discrepancies as r
+            union all
+            select 'holds', 'hold_id', max(r.hold_id) from payout.holds as r
+            union all
+            select 'ledger_entries', 'ledger_entry_id', max(r.ledger_entry_id)
+            from payout.ledger_entries as r
+            union all
+            select 'not_ours_rules', 'not_ours_rule_id', max(r.not_ours_rule_id)
+            from payout.not_ours_rules as r
+            union all
+            select 'operator_actions', 'operator_action_id', max(r.operator_action_id)
+            from payout.operator_actions as r
+            union all
+            select 'outcomes', 'outcome_id', max(r.outcome_id) from payout.outcomes as r
+            union all
+            select 'payee_accounts', 'payee_account_id', max(r.payee_account_id)
+            from payout.payee_accounts as r
+            union all
+            select 'payout_jobs', 'payout_job_id', max(r.payout_job_id) from payout.payout_jobs as r
+            union all
+            select 'payout_transfers', 'payout_transfer_id', max(r.payout_transfer_id)
+            from payout.payout_transfers as r
+            union all
+            select 'stripe_reads', 'read_id', max(r.read_id) from payout.stripe_reads as r
+            union all
+            select 'transfer_observations', 'observation_id', max(r.observation_id)
+            from payout.transfer_observations as r
+            union all
+            select 'transfer_requests', 'transfer_request_id', max(r.transfer_request_id)
+            from payout.transfer_requests as r
+        ) as t (name, number, newest)
+    ) as n
+    where n.newest > coalesce(pg_sequence_last_value(n.sequence::regclass), 0)
+$$;
+comment on function payout.check_numbers() is 'Part of payout_api.doctor().';
+-- frozen: procedures/operate/check_queue.sql 93da49cace6b
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued', q.problem is null or not payout.has_queue(),
+    select 'wake-up jobs can be queued', q.problem is null,
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
@@ -11846,7 +11952,8 @@ as $$
         case when payout.has_queue() then 'the schema procrastinate'
             else 'the schema procrastinate belongs to another application' end,
         'transfers are paid without wake-up jobs, a few seconds later; to share the queue, run '
-        'sql/queue_grants.sql, without its revoke, as the owner of that schema'
+        'sql/queue_grants.sql, without its revoke, as the owner of that schema, who has to be a '
+        'member of payout_owner'
     union all
     select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
         coalesce(
@@ -11883,6 +11990,44 @@ as $$
             or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
+-- frozen: procedures/operate/check_queue_code.sql 2dc4f596cb44
+create or replace function payout.check_queue_code()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with things (name, owner, acl) as (
+        select 'schema ' || n.nspname, n.nspowner, n.nspacl
+        from pg_namespace as n
+        where n.nspname = 'procrastinate'
+        union all
+        select c.oid::regclass::text, c.relowner, c.relacl
+        from pg_class as c
+        where c.relnamespace = to_regnamespace('procrastinate') and c.relkind in ('r', 'p', 'v')
+        union all
+        select p.oid::regprocedure::text, p.proowner, null
+        from pg_proc as p
+        where p.pronamespace = to_regnamespace('procrastinate')
+    )
+    select 'only members of payout_owner change the queue',
+        count(*) = 0 or not payout.has_queue(),
+        coalesce(string_agg(format('%s: %s', q.name, q.way), ', ' order by q.name, q.way),
+            'its schema, tables and functions'),
+        'alter … owner to …, or revoke … on … from …; then find out who did it'
+    from (
+        select t.name, 'owned by ' || t.owner::regrole, t.owner
+        from things as t
+        union all
+        select t.name, format('%s to %s', a.privilege_type,
+            case a.grantee when 0 then 'public' else a.grantee::regrole::text end), a.grantee
+        from things as t
+        cross join lateral aclexplode(t.acl) as a
+        where a.privilege_type in ('CREATE', 'TRIGGER')
+    ) as q (name, way, role)
+    where q.role = 0 or not pg_has_role(q.role, 'payout_owner', 'member')
+$$;
+comment on function payout.check_queue_code() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_reads.sql 5f5a1b45a02a
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -12454,7 +12599,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 0046f4a25c95
+-- frozen: procedures/operate/doctor.sql 0cde3afcad6a
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12492,9 +12637,13 @@ as $$
         union all
         select * from payout.check_catalogue()
         union all
+        select * from payout.check_numbers()
+        union all
         select * from payout.check_logins()
         union all
         select * from payout.check_queue()
+        union all
+        select * from payout.check_queue_code()
         union all
         select * from payout.check_holds()
         union all

@@ -1,7 +1,8 @@
 -- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
 --
 -- A setting counts by the value from which its recorded changes have led to the present one; a
--- currency that an operator added, as the act says, not at all.
+-- currency that an operator added, as the act says, not at all; nor does a cap that is as its
+-- newest act says. The marks are the list of the tables that are sealed.
 
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -30,6 +31,21 @@ as $$
         from payout.stripe_error_rules as r
         union all
         select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+        union all
+        select 'seal_marks', m.table_name, '{}' from payout.seal_marks as m
+        union all
+        select 'caps', name, coalesce(p.content, 'null')
+        from (
+            select distinct on (a.subject) a.subject as name, a.details -> 'new' as content
+            from payout.operator_actions as a
+            where a.action = 'change_cap'
+            order by a.subject, a.operator_action_id desc
+        ) as r
+        full join (
+            select concat_ws(' ', c.scope, c.currency) as name, to_jsonb(c) as content
+            from payout.caps as c
+        ) as p using (name)
+        where p.content is distinct from r.content
         union all
         select 'engine_settings', e.key, case
             when not exists (

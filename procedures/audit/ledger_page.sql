@@ -1,7 +1,7 @@
 -- ledger_page: the next entries of the ledger in an interval of time, in the order of their ids.
 --
 -- Sealed ranges that are over before the interval are not read. Pages are of one moment only in one
--- transaction that is repeatable read.
+-- transaction that is repeatable read. A null for a cursor or a limit is its default.
 
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
@@ -38,11 +38,11 @@ as $$
     from (
         select l.*
         from payout.ledger_entries as l
-        where l.ledger_entry_id > p_after
+        where l.ledger_entry_id > coalesce(p_after, -9223372036854775808)
             and l.ledger_entry_id >= payout.first_entry_id(p_from)
             and l.created_at >= p_from and l.created_at < p_to
         order by l.ledger_entry_id
-        limit p_limit
+        limit greatest(coalesce(p_limit, 1000), 0)
     ) as e
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id

@@ -17,6 +17,7 @@ returns table (
 )
 language sql
 stable
+strict
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -46,6 +47,6 @@ $$;
 comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'Per account and currency, payable for those of all payees: how many accounts they are, debit '
     'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
-    'itself, between the balances before and after.';
+    'itself, between the balances before and after. Null for a time: no rows.';
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;

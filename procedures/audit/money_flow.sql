@@ -21,6 +21,7 @@ returns table (
 )
 language sql
 stable
+strict
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
@@ -70,6 +71,6 @@ $$;
 comment on function payout_api.money_flow(timestamptz, timestamptz) is
     'For each day (UTC) and currency in which any was booked: the amounts that settlements owed, '
     'that were paid, that were declined, and that Stripe took back, in minor units and in the '
-    'currency itself. From p_from on, before p_to.';
+    'currency itself. From p_from on, before p_to. Null for a time: no rows.';
 grant execute on function payout_api.money_flow(timestamptz, timestamptz)
     to payout_operator, payout_auditor;

@@ -19,7 +19,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-    v_last bigint := least(p_to, (select max(s.seal_id) from payout.seals as s));
+    v_last bigint := least(p_to, coalesce((select max(s.seal_id) from payout.seals as s), 0));
     v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (

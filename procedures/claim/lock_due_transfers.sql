@@ -8,7 +8,8 @@
 -- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
 -- transfer_states, so that only due transfers are looked at. Waits stop first sends alone;
 -- those for funds and for an account not the transfer that one of them lets through.
--- Locks: the transfers' progress rows, skipping those that are locked.
+-- Locks: the transfers' progress rows, and their own, to which the attempt will refer; skipping
+-- those that are locked.
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
@@ -79,7 +80,8 @@ begin
         end
     order by s.next_attempt_at
     limit p_limit
-    for update of s skip locked;
+    for update of s skip locked
+    for key share of t skip locked;
 end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is

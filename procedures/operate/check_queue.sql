@@ -6,7 +6,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued', q.problem is null or not payout.has_queue(),
+    select 'wake-up jobs can be queued', q.problem is null,
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
@@ -15,7 +15,8 @@ as $$
         case when payout.has_queue() then 'the schema procrastinate'
             else 'the schema procrastinate belongs to another application' end,
         'transfers are paid without wake-up jobs, a few seconds later; to share the queue, run '
-        'sql/queue_grants.sql, without its revoke, as the owner of that schema'
+        'sql/queue_grants.sql, without its revoke, as the owner of that schema, who has to be a '
+        'member of payout_owner'
     union all
     select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
         coalesce(

@@ -42,9 +42,13 @@ as $$
         union all
         select * from payout.check_catalogue()
         union all
+        select * from payout.check_numbers()
+        union all
         select * from payout.check_logins()
         union all
         select * from payout.check_queue()
+        union all
+        select * from payout.check_queue_code()
         union all
         select * from payout.check_holds()
         union all

@@ -2,7 +2,8 @@
 --
 -- Reversals of a transfer at Stripe wait until one of ours is paid by it.
 -- Safe to repeat: a read is begun once more after ten minutes.
--- Locks: rows of transfer_states or reversed_transfers, skipping those that are locked.
+-- Locks: rows of transfer_states, with the transfers that the reads refer to, or of
+-- reversed_transfers, skipping those that are locked.
 
 create or replace function payout.begin_due_reads(p_kind text, p_worker text, p_limit integer)
 returns bigint[]
@@ -20,12 +21,14 @@ begin
         where s.payout_transfer_id = any (array(
             select d.payout_transfer_id
             from payout.transfer_states as d
+            join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
             where p_kind = 'lookup'
                 and d.next_lookup_at <= v_now
                 and payout.progress_problem(d) is null
             order by d.next_lookup_at
             limit p_limit
-            for update skip locked))
+            for update of d skip locked
+            for key share of t skip locked))
         returning s.payout_transfer_id
     ), reversed as (
         update payout.reversed_transfers as r

@@ -38,7 +38,12 @@ begin
         last_seen_at = clock_timestamp(),
         has_ended = excluded.has_ended;
     delete from payout.workers as w
-    where w.last_seen_at < clock_timestamp() - interval '7 days';
+    where w.worker in (
+        select o.worker
+        from payout.workers as o
+        where o.last_seen_at < clock_timestamp() - interval '7 days'
+        for update skip locked
+    );
     return query
     select exists (
         select from payout.holds as h

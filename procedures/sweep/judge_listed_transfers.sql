@@ -3,7 +3,8 @@
 -- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
 -- they were settled here again. A claim does not send them. The array and the condition on the
 -- hold lead the planner to indexes of the few, away from the history.
--- Locks: the transfers' progress rows, skipping those that are locked.
+-- Locks: the transfers' progress rows, and their own, to which observations refer; skipping those
+-- that are locked.
 
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns void
@@ -27,7 +28,8 @@ begin
             and t.payout_ref = any (array(
                 select l.payout_ref from payout.listed_transfers as l))
         limit p_limit
-        for update of s skip locked);
+        for update of s skip locked
+        for key share of t skip locked);
 
     perform payout.record_listed_transfers(array(
         select l.stripe_transfer_id

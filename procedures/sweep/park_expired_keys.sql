@@ -4,7 +4,8 @@
 -- look-up can settle these, however far ahead a clock has dated them. A window that begins in the
 -- future means a clock that was set back. The clock is read for each row: a claim after p_now is
 -- not in the future.
--- Locks: the transfers' progress rows, skipping those that are locked.
+-- Locks: the transfers' progress rows, and their own, to which observations refer; skipping those
+-- that are locked.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
@@ -16,6 +17,7 @@ begin
     return payout.record_expiries('key_expired', array(
         select s.payout_transfer_id
         from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
@@ -23,7 +25,8 @@ begin
                 or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked));
+        for update of s skip locked
+        for key share of t skip locked));
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is

@@ -14,6 +14,10 @@ as $$
 declare
     v_wakeup_ids bigint[];
 begin
+    if not payout.has_queue() then
+        perform payout.note_failed_queue('it is that of another application');
+        return '{}'::bigint[];
+    end if;
     if p_times = 1 then
         v_wakeup_ids := array[payout.pending_wakeup()];
         if v_wakeup_ids[1] is not null then

@@ -68,7 +68,7 @@ begin
 
     -- The job that was seen may be lost as well: the next settlement looks again.
     perform setval('payout.seen_wakeup', 1, false);
-    return cardinality(v_wakeups);
+    return coalesce(cardinality(v_wakeups), 0);
 exception when others then
     perform payout.note_failed_queue(sqlerrm);
     return 0;

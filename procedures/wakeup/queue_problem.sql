@@ -12,6 +12,9 @@ as $$
 declare
     v_wakeup_ids bigint[];
 begin
+    if not payout.has_queue() then
+        return null;
+    end if;
     if not payout.can_notify() then
         return 'notifications are not read: a listener is stuck';
     end if;
@@ -20,6 +23,9 @@ begin
     join procrastinate.procrastinate_events as e on e.job_id = q.id
     where q.id = any (v_wakeup_ids)
     for update of q;
+    if not found then
+        return 'a trigger or rule of the queue keeps jobs from it';
+    end if;
     delete from procrastinate.procrastinate_jobs as q where q.id = any (v_wakeup_ids);
     return null;
 exception
@@ -30,4 +36,5 @@ exception
 end
 $$;
 comment on function payout.queue_problem() is
-    'The error of the queue, or null; a read-only transaction cannot tell, and gets null.';
+    'The error of the queue, or null; a read-only transaction cannot tell, and gets null, and the '
+    'queue of another application is not tried.';

@@ -14,7 +14,8 @@ as $$
 declare
     v_removed integer;
 begin
-    if p_wakeup_ids is null or pg_sequence_last_value('payout.seen_wakeup'::regclass) = 0 then
+    if p_wakeup_ids is null or pg_sequence_last_value('payout.seen_wakeup'::regclass) = 0
+        or not payout.has_queue() then
         return 0;
     end if;
     delete from procrastinate.procrastinate_jobs as q

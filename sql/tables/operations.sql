@@ -37,7 +37,7 @@ create index operator_actions_expires_at_idx
     on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
-    where action in ('adopt_database', 'change_setting', 'add_currency');
+    where action in ('adopt_database', 'change_setting', 'change_cap', 'add_currency');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();

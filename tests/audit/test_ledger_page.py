@@ -76,8 +76,8 @@ def books(busy: Engine, request: pytest.FixtureRequest) -> Engine:
 @mutant(
     "a page that begins with the last",
     "ledger_page",
-    "ledger_entry_id > p_after",
-    "ledger_entry_id >= p_after",
+    "ledger_entry_id > coalesce(p_after",
+    "ledger_entry_id >= coalesce(p_after",
 )
 @mutant("the end belongs to a page", "ledger_page", "l.created_at < p_to", "l.created_at <= p_to")
 @mutant(
@@ -142,6 +142,19 @@ def test_totals_are_the_entries_between_two_balances(books: Engine) -> None:
             assert debit_minor == sums.pop(("debit", *key), 0)
             assert credit_minor == sums.pop(("credit", *key), 0)
         assert not +sums
+
+
+def test_a_null_is_the_default_or_gives_no_rows(books: Engine) -> None:
+    page = "select entry_id from payout_api.ledger_page('-infinity', 'infinity'{})"
+    for arguments in (", null", ", null, null", ", p_limit => null"):
+        assert books.db.execute(page.format(arguments)).fetchall() == (
+            books.db.execute(page.format("")).fetchall()
+        )
+    assert books.db.execute(page.format(", p_limit => -1")).fetchall() == []
+    for name in ("ledger_totals", "money_flow"):
+        for times in ("null, 'infinity'", "'2020-01-01', null"):
+            rows = books.db.execute(f"select * from payout_api.{name}({times})".encode())
+            assert rows.fetchall() == []
 
 
 def test_totals_of_all_time_are_the_trial_balance(books: Engine) -> None:

@@ -53,7 +53,17 @@ def shared(server: Server, empty_database: Callable[[], str]) -> Iterator[Connec
         db.execute(sql.SQL("drop role {}").format(name))
 
 
+# Its owner may open it to everybody, and would then have his own code run by who uses it.
+OPEN: Final = """
+grant usage on schema procrastinate to public;
+grant all on all tables in schema procrastinate to public;
+grant all on all sequences in schema procrastinate to public
+"""
+
+
+@pytest.mark.parametrize("opened", ["", OPEN], ids=["closed", "open to everybody"])
 def test_migrate_leaves_the_queue_of_another_application_alone(
+    opened: str,
     server: Server,
     shared: Connection,
     launch: Callable[..., Worker],
@@ -72,6 +82,7 @@ def test_migrate_leaves_the_queue_of_another_application_alone(
         may = "select has_table_privilege('payout_worker', 'procrastinate.procrastinate_jobs', %s)"
         assert shared.execute(may, [right]).fetchone() == (False,)
 
+    shared.execute(opened.encode())
     Engine(shared).settle("seller_1")
     with StripeDouble.in_thread() as double:
         login = server.uri(shared.info.dbname, user=login_name("payout_worker"), password=PASSWORD)

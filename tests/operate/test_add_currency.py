@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
@@ -86,11 +87,16 @@ def test_digits_changed_behind_the_guards_are_named(engine: Engine) -> None:
     assert deployed(engine.db) == ("failure", "row xxx of currencies (added)")
 
 
+WITHOUT: Final = "without its digits and a reason"
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (("xxx", 2, " "), Refusal("SP313", "currency xxx is not added without a reason")),
-        (("xxx", 2, None), Refusal("SP313", "currency xxx is not added without a reason")),
+        *(
+            (values, Refusal("SP313", f"currency {values[0] or 'null'} is not added {WITHOUT}"))
+            for values in (("xxx", 2, " "), ("xxx", 2, None), (None, 2, "new"), ("xxx", None, "x"))
+        ),
         (("xxx", 4, "new"), check_refusal("currencies", "minor_digits_are_0_2_or_3")),
         (("xxx", 2, "new", 7), check_refusal("currencies", "amount_step_is_a_power_of_ten")),
         (
@@ -102,7 +108,7 @@ def test_digits_changed_behind_the_guards_are_named(engine: Engine) -> None:
     ],
 )
 def test_a_currency_that_cannot_be_is_refused(
-    values: tuple[str, int, str], expected: Refusal, engine: Engine
+    values: tuple[Any, ...], expected: Refusal, engine: Engine
 ) -> None:
     assert refusal_of(engine.db, lambda: add(engine.operator, *values)) == expected
 

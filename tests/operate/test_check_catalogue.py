@@ -303,6 +303,12 @@ def change_body(function: str, body: str) -> str:
             "row zzz of currencies (added)",
             id="a currency",
         ),
+        pytest.param(
+            "alter table payout.seal_marks disable trigger user; "
+            "delete from payout.seal_marks where table_name = 'ledger_entries'",
+            "row ledger_entries of seal_marks (removed)",
+            id="a table that is sealed no more",
+        ),
         # Rights and roles.
         *(
             pytest.param(
@@ -546,6 +552,39 @@ def test_a_setting_that_was_changed_past_its_record_is_named(
 def test_no_setting_of_a_session_makes_a_difference(engine: Engine, setting: str) -> None:
     engine.db.execute(f"set {setting}".encode())
     assert complaints(engine.db) == {}
+
+
+@mutant(
+    "a cap that is not compared with its newest act",
+    "catalogue_rows",
+    "where p.content is distinct from r.content",
+    "where false",
+    at="set largest_amount_minor = 99999999",
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update payout.caps set largest_amount_minor = 99999999",
+        "update payout.caps set largest_count = null",
+        "delete from payout.caps",
+    ],
+    ids=lambda change: change.partition("payout.caps ")[2] or "delete",
+)
+def test_a_cap_that_was_changed_past_its_record_is_named(engine: Engine, change: str) -> None:
+    for amount in (500, 600):
+        engine.operator.execute(
+            "select payout_api.set_cap('payee', 'usd', 'a start', %s, 10)", [amount]
+        )
+    assert complaints(engine.db) == {}
+    with unguarded(engine.db, "payout.caps"):
+        engine.db.execute(change.encode())
+    assert objects(engine.db) == ["row payee usd of caps (added)"]
+
+
+def test_a_cap_without_a_record_is_named(engine: Engine) -> None:
+    with unguarded(engine.db, "payout.caps"):
+        engine.db.execute("insert into payout.caps values ('engine', 'usd', null, 5)")
+    assert objects(engine.db) == ["row engine usd of caps (added)"]
 
 
 def test_without_a_catalogue_everything_is_named(engine: Engine) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from tests.conftest import Connection
 from tests.engine import Engine
 from tests.mutants import mutant
 from tests.operate.checks import examine
@@ -81,6 +84,22 @@ def test_a_worker_that_ended_long_ago_is_forgotten(engine: Engine) -> None:
     engine.worker.execute(BEAT, ["worker_2", "1.0.0"])
     names = engine.db.execute("select worker, is_alive from payout_api.workers").fetchall()
     assert names == [("worker_2", True)]
+
+
+@mutant(
+    "a heartbeat that waits to forget another worker", "heartbeat", "for update skip locked", ""
+)
+def test_a_row_that_somebody_has_locked_stops_no_heartbeat(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine, superuser = shared_engine, connect()
+    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    engine.db.execute("update payout.workers set last_seen_at = now() - interval '8 days'")
+    superuser.execute("begin")
+    superuser.execute("select from payout.workers for update")
+    engine.worker.execute("set statement_timeout = '2s'")
+    assert refusal(engine.worker, BEAT, ["worker_2", "1.0.0"]) is None
+    superuser.execute("rollback")
 
 
 @pytest.mark.parametrize(("worker", "release"), [(None, "1.0"), (" ", "1.0"), ("w", None)])

@@ -10,13 +10,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import psycopg
+import pytest
 from psycopg.conninfo import make_conninfo
 
 from payout_engine.database import Database
 from payout_engine.reporter import Reporter
 from tests.conftest import Connection
-from tests.engine import Engine, rate_limited, success
+from tests.engine import Engine, no_answer, rate_limited, success, unfunded
 from tests.mutants import mutant
 from tests.schema.refusals import Refusal, wait_until_blocked
 from tests.settle.marketplace import refused
@@ -278,3 +281,103 @@ def test_two_successes_with_the_same_stripe_id_get_different_verdicts(
     first, second = engine.claim()
     reports = engine.report(success(first), success(second))
     assert [report.verdict for report in reports] == ["ok", "alarm"]
+
+
+SELLERS = ("seller_1", "seller_2")
+
+
+def claimed(engine: Engine) -> int:
+    return len(engine.claim())
+
+
+def closed(engine: Engine) -> int:
+    return engine.sweep().leases_expired
+
+
+def parked(engine: Engine) -> int:
+    return engine.sweep().transfers_parked
+
+
+def reopened(engine: Engine) -> int:
+    return engine.sweep().transfers_reopened
+
+
+def looked_up(engine: Engine) -> int:
+    return len(engine.claim_lookups())
+
+
+def prepare(engine: Engine, step: Callable[[Engine], int]) -> list[int]:
+    """Bring two transfers to where the step has to do with both."""
+    transfers = engine.settle(*SELLERS)
+    if step is claimed:
+        return transfers
+    claims = engine.claim()
+    if step is closed:
+        engine.let_pass("1 minute")
+    elif step is reopened:
+        engine.report(*(unfunded(claim) for claim in claims))
+        engine.make_due()
+    else:
+        engine.report(*(no_answer(claim) for claim in claims))
+        engine.let_pass("21 hours")
+    if step is looked_up:
+        engine.sweep()
+        engine.make_lookups_due()
+    return transfers
+
+
+@mutant(
+    "a claim that waits for a locked transfer",
+    "lock_due_transfers",
+    "\n    for key share of t skip locked",
+    "",
+    at="claimed",
+)
+@mutant(
+    "a sweep that waits for a locked transfer to close its lease",
+    "expire_leases",
+    "\n        for key share of t skip locked",
+    "",
+    at="closed",
+)
+@mutant(
+    "a sweep that waits for a locked transfer to park it",
+    "park_expired_keys",
+    "\n        for key share of t skip locked",
+    "",
+    at="parked",
+)
+@mutant(
+    "a sweep that waits for a locked transfer to open its key",
+    "reopen_failed",
+    "\n        for key share of t skip locked",
+    "",
+    at="reopened",
+)
+@mutant(
+    "look-ups that wait for a locked transfer",
+    "begin_due_reads",
+    "\n            for key share of t skip locked",
+    "",
+    at="looked_up",
+)
+@pytest.mark.parametrize(
+    "step", [claimed, closed, parked, reopened, looked_up], ids=lambda step: step.__name__
+)
+def test_a_transfer_that_somebody_has_locked_holds_up_no_other(
+    shared_engine: Engine, connect: Callable[..., Connection], step: Callable[[Engine], int]
+) -> None:
+    """Attempts, observations and reads refer to its row, and a foreign key waits for that."""
+    engine, superuser = shared_engine, connect()
+    locked, _ = prepare(engine, step)
+    engine.worker.execute("set statement_timeout = '2s'")
+    superuser.execute("begin")
+    superuser.execute(
+        "select from payout.payout_transfers where payout_transfer_id = %s for update", [locked]
+    )
+    others = 0
+    with suppress(psycopg.errors.QueryCanceled):
+        others = step(engine)
+    superuser.execute("rollback")
+    assert others == 1
+    assert step(engine) == 1

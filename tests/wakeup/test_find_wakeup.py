@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Connection
 from tests.engine import Engine, success, unguarded
 from tests.mutants import Edit, mutant
+from tests.operate.checks import complaints
 from tests.wakeup.wakeups import lose_wakeups, rung, wakeups
 
 # A trigger of somebody else's, which counts how often the queue was written.
@@ -156,3 +157,25 @@ def test_nothing_is_notified_while_notifications_are_not_read(engine: Engine) ->
 def test_notifications_can_be_sent_as_a_rule(engine: Engine) -> None:
     (row,) = engine.db.execute("select payout.can_notify()").fetchall()
     assert row == (True,)
+
+
+@mutant(
+    "a doctor who takes a queue that keeps nothing for a queue",
+    "queue_problem",
+    "if not found then",
+    "if false then",
+)
+def test_a_queue_that_keeps_no_job_costs_nothing_and_the_doctor_says_so(engine: Engine) -> None:
+    engine.db.execute(
+        "create function procrastinate.keep_none() returns trigger language plpgsql as "
+        "$$ begin return null; end $$; create trigger keep_none before insert "
+        "on procrastinate.procrastinate_jobs for each row "
+        "execute function procrastinate.keep_none()"
+    )
+    engine.settle()
+    engine.let_pass("1 minute")
+    assert rung(engine.db) == 0
+    assert complaints(engine.db) == {
+        "wake-up jobs can be queued": "a trigger or rule of the queue keeps jobs from it"
+    }
+    assert len(engine.claim()) == 1

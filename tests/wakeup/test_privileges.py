@@ -10,6 +10,8 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.engine import Engine, success
+from tests.mutants import mutant
+from tests.operate.checks import complaints
 from tests.schema.refusals import Refusal, refusal
 from tests.wakeup.wakeups import lose_wakeups, queue, rung, wakeups
 
@@ -37,6 +39,19 @@ OWNER_ONLY: Final = (
     "create rule pay as on insert to procrastinate.procrastinate_jobs do also nothing",
     "alter function procrastinate.procrastinate_unlink_periodic_defers_v1() security definer",
 )
+# Another login gets the schema of the queue, in which it then has its own code run.
+TAKE_OVER: Final = """
+create role payout_test_stranger;
+create table public.run_as (name text);
+grant insert on public.run_as to public;
+create function procrastinate.note() returns trigger language plpgsql as $$ begin
+    insert into public.run_as values (current_user); return coalesce(new, old); end $$;
+create trigger note before insert or update or delete on procrastinate.procrastinate_jobs
+    for each row execute function procrastinate.note();
+alter function procrastinate.note() owner to payout_test_stranger;
+"""
+OWNS_IT: Final = "alter schema procrastinate owner to payout_test_stranger"
+CHANGED_BY_MEMBERS: Final = "only members of payout_owner change the queue"
 
 
 @pytest.mark.parametrize("statement", WAYS_IN)
@@ -101,6 +116,91 @@ def test_what_a_worker_does_to_the_queue_neither_pays_nor_loses_anything(
     acted_engine.sweep()
     acted_engine.report(success(acted_engine.claim_one()))
     assert acted_engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "a queue whose owner may be anybody",
+    "has_queue",
+    "pg_has_role(n.nspowner, 'payout_owner', 'member')",
+    "true",
+)
+@mutant(
+    "a settlement that runs a stranger's code as the owner",
+    "find_wakeup",
+    "if not payout.has_queue() then",
+    "if false then",
+)
+@mutant(
+    "a claim that runs a stranger's code as the owner",
+    "remove_served_wakeups",
+    "or not payout.has_queue() then",
+    "or false then",
+)
+@mutant(
+    "a doctor who runs a stranger's code as the owner",
+    "queue_problem",
+    "if not payout.has_queue() then",
+    "if false then",
+)
+def test_the_owner_of_a_queue_has_nothing_run_as_the_owner_of_the_engine(engine: Engine) -> None:
+    """Triggers of the queue run as who writes to it, and its owner may make any."""
+    (transfer,) = engine.settle()
+    engine.db.execute(TAKE_OVER.encode() + OWNS_IT.encode())
+    claim = engine.claim_one()
+    engine.settle("seller_2", settlement_id="set_2")
+    engine.let_pass("1 minute")
+    assert rung(engine.db) == 0
+    found = complaints(engine.db)
+    assert engine.db.execute("table public.run_as").fetchall() == []
+    assert found == {
+        "the queue is the engine's own": "the schema procrastinate belongs to another application"
+    }
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+    assert engine.progress(transfer).state == "paid"
+
+
+def test_a_queue_whose_owner_may_act_as_the_owner_of_the_engine_is_used(engine: Engine) -> None:
+    engine.db.execute(TAKE_OVER.encode() + OWNS_IT.encode())
+    engine.db.execute("grant payout_owner to payout_test_stranger")
+    engine.db.execute("select setval('payout.waiting_wakeup', 1, false)")
+    engine.settle()
+    assert engine.db.execute("table public.run_as").fetchall() == [("payout_owner",)]
+
+
+@mutant(
+    "a doctor who passes who changes the queue",
+    "check_queue_code",
+    "where q.role = 0 or not pg_has_role(q.role, 'payout_owner', 'member')",
+    "where q.role = 0",
+    at="an object of another login",
+)
+@pytest.mark.parametrize(
+    ("attack", "named"),
+    [
+        pytest.param(
+            "select",
+            "procrastinate.note(): owned by payout_test_stranger",
+            id="an object of another login",
+        ),
+        pytest.param(
+            "drop function procrastinate.note() cascade; "
+            "grant trigger on procrastinate.procrastinate_jobs to payout_worker",
+            "procrastinate.procrastinate_jobs: TRIGGER to payout_worker",
+            id="a right to add triggers",
+        ),
+        pytest.param(
+            "drop function procrastinate.note() cascade; "
+            "grant create on schema procrastinate to public",
+            "schema procrastinate: CREATE to public",
+            id="a right to add functions",
+        ),
+    ],
+)
+def test_the_doctor_names_who_else_may_change_the_code_of_the_queue(
+    engine: Engine, attack: str, named: str
+) -> None:
+    engine.db.execute(TAKE_OVER.encode() + attack.encode())
+    assert complaints(engine.db) == {CHANGED_BY_MEMBERS: named}
 
 
 def test_a_temporary_table_in_front_of_the_queue_deceives_nobody(shared_engine: Engine) -> None:

@@ -58,6 +58,8 @@ select quote_ident(current_user), to_regnamespace('payout_api') is not null, exi
     exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
         and has_function_privilege(oid, 'execute')),
     exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+        join pg_roles as o on o.rolname = 'payout_owner'
+        and pg_has_role(n.nspowner, o.oid, 'member')
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
         and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
 """
