@@ -2567,13 +2567,13 @@ comment on column payout.workers.release is 'The version of the package that it 
 create trigger _500_refuse_truncate before truncate on payout.workers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.workers enable always trigger _500_refuse_truncate;
--- frozen: sql/data/currencies.sql f23de076efc9
+-- frozen: sql/data/currencies.sql 7ac2ef0ba5cf
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
 from unnest(string_to_array(
     'aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad '
     'cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl '
-    'htg huf ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
+    'htg huf idr ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
     'mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd '
     'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd xcg '
     'yer zar zmw', ' ')) as c (currency)
