@@ -2653,7 +2653,7 @@ insert into payout.ledger_accounts (account, meaning) values
     ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 864f739c4804
+-- frozen: sql/data/situations.sql ef70959631f5
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2710,7 +2710,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'look at Stripe finds nothing of it.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
     ('declined', 'operator',
-        'Your payout could not be sent. Please check your payout account.',
+        'Your payout could not be sent. It is being checked.',
         'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
         'payee''s present account; settle_outside or cancel closes it, some after a look.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
@@ -2818,7 +2818,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql 149d487f76db
+-- frozen: sql/data/stripe_error_rules.sql d22b267053f9
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code,
     error_param, is_replayed, should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm,
@@ -2965,6 +2965,11 @@ values
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'The payee''s account is of a type that takes no transfers: register another one.'),
+    (168, 'response', 400, 404, null, 'resource_missing', 'source_transaction', null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
+        'no_such_charge',
+        'Stripe does not know the charge that the settlement names: cancel it, and settle the '
+        'same under another id, with the right source_transaction or without one.'),
     (169, 'response', 400, 404, null, 'resource_missing', 'destination', null, null, null,
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'no_such_account',
