@@ -8799,7 +8799,7 @@ comment on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/exceeded_cap.sql 7711885199e1
+-- frozen: procedures/claim/exceeded_cap.sql eb277a4bb6e6
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
 )
@@ -8820,7 +8820,19 @@ as $$
             else 'over_the_cap_of_an_hour' end,
         case when w.passes_later then w.begun_at
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
-        c.scope = 'engine' or not w.passes_later
+        case when w.passes_later then c.scope = 'engine' else not exists (
+            select
+            from payout.holds as h
+            join payout.payout_transfers as t
+                on t.payout_transfer_id = case h.scope when 'transfer' then h.subject::bigint end
+            where h.scope = 'transfer'
+                and h.awaits = 'cap'
+                and h.released_at is null
+                and h.goes_on_at is null
+                and h.placed_at > p_now - (
+                    select e.alarm_window_for from payout.engine_settings as e)
+                and t.currency = p_transfer.currency
+        ) end
     from payout.caps as c
     left join payout.cap_uses as u on u.scope = c.scope
         and u.currency = c.currency
