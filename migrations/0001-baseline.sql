@@ -2572,13 +2572,13 @@ comment on column payout.workers.release is 'The version of the package that it 
 create trigger _500_refuse_truncate before truncate on payout.workers
     for each statement execute function payout.tg__refuse_change();
 alter table payout.workers enable always trigger _500_refuse_truncate;
--- frozen: sql/data/currencies.sql f23de076efc9
+-- frozen: sql/data/currencies.sql 7ac2ef0ba5cf
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
 from unnest(string_to_array(
     'aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad '
     'cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl '
-    'htg huf ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
+    'htg huf idr ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
     'mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd '
     'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd xcg '
     'yer zar zmw', ' ')) as c (currency)
@@ -2662,7 +2662,7 @@ insert into payout.ledger_accounts (account, meaning) values
     ('stripe_balance', 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 864f739c4804
+-- frozen: sql/data/situations.sql ef70959631f5
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2719,7 +2719,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'look at Stripe finds nothing of it.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
     ('declined', 'operator',
-        'Your payout could not be sent. Please check your payout account.',
+        'Your payout could not be sent. It is being checked.',
         'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
         'payee''s present account; settle_outside or cancel closes it, some after a look.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
@@ -2827,7 +2827,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql 149d487f76db
+-- frozen: sql/data/stripe_error_rules.sql d22b267053f9
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code,
     error_param, is_replayed, should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm,
@@ -2974,6 +2974,11 @@ values
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'The payee''s account is of a type that takes no transfers: register another one.'),
+    (168, 'response', 400, 404, null, 'resource_missing', 'source_transaction', null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
+        'no_such_charge',
+        'Stripe does not know the charge that the settlement names: cancel it, and settle the '
+        'same under another id, with the right source_transaction or without one.'),
     (169, 'response', 400, 404, null, 'resource_missing', 'destination', null, null, null,
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'no_such_account',
@@ -8842,7 +8847,7 @@ comment on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/exceeded_cap.sql 7711885199e1
+-- frozen: procedures/claim/exceeded_cap.sql eb277a4bb6e6
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
 )
@@ -8863,7 +8868,19 @@ as $$
             else 'over_the_cap_of_an_hour' end,
         case when w.passes_later then w.begun_at
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
-        c.scope = 'engine' or not w.passes_later
+        case when w.passes_later then c.scope = 'engine' else not exists (
+            select
+            from payout.holds as h
+            join payout.payout_transfers as t
+                on t.payout_transfer_id = case h.scope when 'transfer' then h.subject::bigint end
+            where h.scope = 'transfer'
+                and h.awaits = 'cap'
+                and h.released_at is null
+                and h.goes_on_at is null
+                and h.placed_at > p_now - (
+                    select e.alarm_window_for from payout.engine_settings as e)
+                and t.currency = p_transfer.currency
+        ) end
     from payout.caps as c
     left join payout.cap_uses as u on u.scope = c.scope
         and u.currency = c.currency

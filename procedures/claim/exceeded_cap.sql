@@ -2,7 +2,7 @@
 --
 -- A transfer that is larger than a whole cap waits for a person: to raise the cap, or to release
 -- its wait, after which it passes. Days and hours are those of UTC, and no earlier than the newest
--- that was counted.
+-- that was counted. A cap that most transfers exceed raises one alarm in a while, not one for each.
 
 create or replace function payout.exceeded_cap(
     p_transfer payout.payout_transfers, p_now timestamptz
@@ -24,7 +24,19 @@ as $$
             else 'over_the_cap_of_an_hour' end,
         case when w.passes_later then w.begun_at
             + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
-        c.scope = 'engine' or not w.passes_later
+        case when w.passes_later then c.scope = 'engine' else not exists (
+            select
+            from payout.holds as h
+            join payout.payout_transfers as t
+                on t.payout_transfer_id = case h.scope when 'transfer' then h.subject::bigint end
+            where h.scope = 'transfer'
+                and h.awaits = 'cap'
+                and h.released_at is null
+                and h.goes_on_at is null
+                and h.placed_at > p_now - (
+                    select e.alarm_window_for from payout.engine_settings as e)
+                and t.currency = p_transfer.currency
+        ) end
     from payout.caps as c
     left join payout.cap_uses as u on u.scope = c.scope
         and u.currency = c.currency

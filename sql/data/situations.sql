@@ -56,7 +56,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'look at Stripe finds nothing of it.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
     ('declined', 'operator',
-        'Your payout could not be sent. Please check your payout account.',
+        'Your payout could not be sent. It is being checked.',
         'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
         'payee''s present account; settle_outside or cancel closes it, some after a look.',
         'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),

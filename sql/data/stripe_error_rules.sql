@@ -151,6 +151,11 @@ values
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'The payee''s account is of a type that takes no transfers: register another one.'),
+    (168, 'response', 400, 404, null, 'resource_missing', 'source_transaction', null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
+        'no_such_charge',
+        'Stripe does not know the charge that the settlement names: cancel it, and settle the '
+        'same under another id, with the right source_transaction or without one.'),
     (169, 'response', 400, 404, null, 'resource_missing', 'destination', null, null, null,
         'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'no_such_account',

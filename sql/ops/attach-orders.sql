@@ -43,12 +43,15 @@ end
 $$;
 
 -- Reports an order that no longer agrees with its settlement, once for all that was edited before.
+-- Each trigger names the column of its table that has the order's id.
 create function report_order() returns trigger
 language plpgsql set search_path from current as $$
 declare
     v_order_id orders.order_id%type;
 begin
-    foreach v_order_id in array array_remove(array[old.order_id, new.order_id], null) loop
+    foreach v_order_id in array array_remove(
+        array[to_jsonb(old) ->> tg_argv[0], to_jsonb(new) ->> tg_argv[0]], null)
+    loop
         if current_setting('shop.reported', true) is distinct from v_order_id::text then
             perform set_config('shop.reported', v_order_id::text, true);
             perform payout_api.report_edit(
@@ -93,16 +96,16 @@ create constraint trigger settle_order_completed after update on orders
 create constraint trigger report_order_edited after update on orders
     deferrable initially deferred for each row
     when ((old.currency, old.state) is distinct from (new.currency, new.state))
-    execute function report_order();
+    execute function report_order('order_id');
 create constraint trigger report_order_removed after delete on orders
-    deferrable initially deferred for each row execute function report_order();
+    deferrable initially deferred for each row execute function report_order('order_id');
 create constraint trigger report_item_edited after update on order_items
     deferrable initially deferred for each row
     when ((old.order_id, old.seller_id, old.share_minor)
         is distinct from (new.order_id, new.seller_id, new.share_minor))
-    execute function report_order();
+    execute function report_order('order_id');
 create constraint trigger report_item_added_or_removed after insert or delete on order_items
-    deferrable initially deferred for each row execute function report_order();
+    deferrable initially deferred for each row execute function report_order('order_id');
 
 create trigger report_again before insert or update or delete on orders
     for each statement execute function report_again();

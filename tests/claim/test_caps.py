@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from tests.conftest import Connection
-from tests.engine import Engine, no_answer, rate_limited, success
+from tests.engine import Engine, no_answer, rate_limited, success, unguarded
 from tests.mutants import mutant
 
 
@@ -274,6 +276,40 @@ def test_without_a_cap_claims_count_nothing(engine: Engine) -> None:
     set_cap(engine, "payee")
     settle(engine, 100, 100)
     assert len(engine.claim()) == 2
+
+
+@mutant(
+    "an alarm for each transfer over a cap",
+    "exceeded_cap",
+    "case when w.passes_later then c.scope = 'engine' else not exists (",
+    "case when w.passes_later then c.scope = 'engine' else true or not exists (",
+)
+def test_a_cap_that_every_transfer_exceeds_raises_one_alarm_of_a_currency_in_a_while(
+    engine: Engine,
+) -> None:
+    """A cap that was typed in major units: three thousand transfers were as many alarms."""
+    told: list[str] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        told.append(notice.message_primary or "")
+
+    engine.worker.add_notice_handler(hear)
+    set_cap(engine, "payee", amount=50)
+    set_cap(engine, "transfer", currency="eur", amount=50)
+    settle(engine, *[5000] * 12)
+    settle(engine, 5000, 5000, currency="eur")
+    assert claimed(engine) == []
+    assert [re.findall("over_the_cap_[a-z_]+", text) for text in sorted(told)] == [
+        ["over_the_cap_of_a_payee_and_day"],
+        ["over_the_cap_of_a_transfer"],
+    ]
+    assert {whose_turn for _, _, whose_turn, _ in unpaid(engine)} == {"operator"}
+    with unguarded(engine.db, "payout.holds"):
+        engine.db.execute("update payout.holds set placed_at = placed_at - interval '11 minutes'")
+    settle(engine, 5000, 5000)
+    assert claimed(engine) == []
+    engine.worker.remove_notice_handler(hear)
+    assert len(told) == 3
 
 
 def test_a_cap_of_nothing_stops_a_currency(engine: Engine) -> None:

@@ -59,8 +59,13 @@ def test_owners_and_rights_are_put_back(
     uri = target.uri("shop", user=login)
     run(target, "pg_restore", "--no-owner", "--no-acl", f"--dbname={uri}", str(kept))
 
-    monkeypatch.setenv("DATABASE_URL", uri)
+    monkeypatch.setenv("DATABASE_URL", target.uri("shop", user="till"))
     capsys.readouterr()
+    for command in ("doctor", "reconcile", "execute 2"):
+        assert cli.main(command.split()) == 2
+        assert "rights" in (said := capsys.readouterr().err)
+        assert "run payout-engine migrate as its owner" in said
+    monkeypatch.setenv("DATABASE_URL", uri)
     assert cli.main(["migrate"]) == 0, capsys.readouterr().err
     told = capsys.readouterr().out
     assert "rights: owners and rights are as they were recorded again\n" in told

@@ -104,9 +104,10 @@ def test_one_is_named_in_any_of_three_ways(busy: Engine, dsn: Callable[..., str]
     accounts, transfers = "\n".join(run(operator, "payee", "seller_1")).split("(1 row)\n")[:2]
     assert "│ acct_1 " in accounts
     assert re.search(r"│ acct_1 +│ 15\.00 usd │ paid ", transfers)
-    history = "\n".join(run(operator, "transfer", "1"))
-    assert re.search(r"│ response │ paid +│ tr_1", history)
-    assert re.search(r"│ paid +│ in_flight +│ stripe_balance +│ 15\.00 usd", history)
+    for name in ("1", "order-2026-11-29-0000001042"):
+        history = "\n".join(run(operator, "transfer", name))
+        assert re.search(r" 1 +│ .*│ response │ paid +│ tr_1", history)
+        assert re.search(r" 1 +│ .*│ paid +│ in_flight +│ stripe_balance +│ 15\.00 usd", history)
 
 
 def test_a_call_to_be_copied_stands_on_one_line(busy: Engine) -> None:

@@ -296,6 +296,20 @@ def test_whatever_was_answered_a_success_that_comes_late_is_not_lost(
         assert engine.progress(transfer).stripe_transfer_id == "tr_1"
 
 
+def test_an_unknown_charge_is_not_laid_at_the_payees_account(engine: Engine) -> None:
+    """The operator was told to register another account, and the seller to check theirs."""
+    engine.settle()
+    no_such_charge = error(400, "resource_missing") | {"error_param": "source_transaction"}
+    answer_to(engine, no_such_charge)
+    [(reason, advice, for_seller)] = engine.db.execute(
+        "select reason, advice, for_seller from payout_api.explained"
+    ).fetchall()
+    assert reason == "no_such_charge"
+    assert advice.startswith("Stripe does not know the charge that the settlement names: cancel")
+    assert "register" not in advice
+    assert "account" not in for_seller
+
+
 @mutant(
     "a decline that is believed at once",
     "judge_failure",

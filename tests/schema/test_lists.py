@@ -13,6 +13,18 @@ WITHOUT_DECIMALS: Final = {
     *("pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),
 }
 WITH_THREE_DECIMALS: Final = {"bhd", "jod", "kwd", "omr", "tnd"}
+WITH_TWO_DECIMALS: Final = {
+    *("aed", "afn", "all", "amd", "ang", "aoa", "ars", "aud", "awg", "azn", "bam", "bbd", "bdt"),
+    *("bgn", "bmd", "bnd", "bob", "brl", "bsd", "bwp", "byn", "bzd", "cad", "cdf", "chf", "cny"),
+    *("cop", "crc", "cve", "czk", "dkk", "dop", "dzd", "egp", "etb", "eur", "fjd", "fkp", "gbp"),
+    *("gel", "gip", "gmd", "gtq", "gyd", "hkd", "hnl", "htg", "huf", "idr", "ils", "inr", "isk"),
+    *("jmd", "kes", "kgs", "khr", "kyd", "kzt", "lak", "lbp", "lkr", "lrd", "lsl", "mad", "mdl"),
+    *("mkd", "mmk", "mnt", "mop", "mur", "mvr", "mwk", "mxn", "myr", "mzn", "nad", "ngn", "nio"),
+    *("nok", "npr", "nzd", "pab", "pen", "pgk", "php", "pkr", "pln", "qar", "ron", "rsd", "rub"),
+    *("sar", "sbd", "scr", "sek", "sgd", "shp", "sle", "sos", "srd", "std", "szl", "thb", "tjs"),
+    *("top", "try", "ttd", "twd", "tzs", "uah", "ugx", "usd", "uyu", "uzs", "wst", "xcd", "xcg"),
+    *("yer", "zar", "zmw"),
+}
 
 
 def test_currencies_are_counted_as_stripe_counts_them(db: Connection) -> None:
@@ -29,7 +41,7 @@ def test_currencies_are_counted_as_stripe_counts_them(db: Connection) -> None:
     # Two decimals for the sake of old programs, but only whole units.
     assert {currency for currency in steps if steps[currency] == 100} == {"isk", "ugx"}
     assert units == {0: "1", 2: "0.01", 3: "0.001"}
-    assert {"usd", "eur", "gbp", "chf", "jpy", "xcg"} <= digits.keys()
+    assert {currency for currency in digits if digits[currency] == 2} == WITH_TWO_DECIMALS
 
 
 def test_the_accounts_of_the_ledger_are_those_that_its_entries_use(db: Connection) -> None:

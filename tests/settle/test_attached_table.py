@@ -6,6 +6,7 @@ order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -133,6 +134,53 @@ def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind:
     app.execute("insert into orders values (%s, 'usd', 'completed')", [ids["order"]])
 
     assert transfers(db, ids["order"]) == [(ids["seller"], None, 700)]
+
+
+# As Django and Rails make them: each table has a key named id, and items name their order.
+KEYED_BY_ID: Final = (
+    "create table orders (id bigserial primary key, currency text, state text)",
+    "create table sellers (id bigserial primary key, stripe_account_id text)",
+    "create table order_items (id bigserial primary key, order_id bigint references orders "
+    "on delete cascade, seller_id bigint references sellers, share_minor int)",
+)
+NAMES: Final = {
+    r"\b(o|v_order|orders)\.order_id": r"\1.id",
+    r"\bi\.item_id": "i.id",
+    r"\bs\.seller_id": "s.id",
+    r"register_payee\(new\.seller_id": "register_payee(new.id",
+    r"order_lines\(new\.order_id": "order_lines(new.id",
+    r"= new\.order_id": "= new.id",
+    r"(?s)(on orders\b[^;]*report_order\(')order_id": r"\1id",
+}
+
+
+def test_a_shop_whose_keys_are_all_named_id_writes_its_names_into_the_script(
+    app: Session, db: Session
+) -> None:
+    """One function reports edits of both tables, which name the order in different columns."""
+    app.execute("drop table orders, order_items, sellers cascade")
+    app.execute("drop function settle_order, report_order, report_again, register_seller")
+    script = SCRIPT.decode()
+    for name, own in NAMES.items():
+        script, count = re.subn(name, own, script)
+        assert count, name
+    for statement in (*KEYED_BY_ID, script):
+        app.execute(statement.encode())
+    app.execute("insert into sellers (stripe_account_id) values ('acct_1')")
+    app.execute("insert into orders (currency, state) values ('usd', 'open')")
+    app.execute("insert into order_items (order_id, seller_id, share_minor) values (1, 1, 700)")
+
+    app.execute("update orders set state = 'completed'")
+    assert transfers(db, "1") == [("1", None, 700)]
+
+    app.execute("update order_items set share_minor = 650")
+    app.execute("delete from orders")
+    assert db.execute(
+        "select kind, theirs -> 'owed' from payout.discrepancies order by discrepancy_id"
+    ).fetchall() == [
+        ("settlement_edited", [{"payee_id": "1", "amount_minor": 650}]),
+        ("settlement_edited", []),
+    ]
 
 
 def test_a_share_that_is_null_stops_the_order_unlike_one_of_nothing(

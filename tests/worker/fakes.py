@@ -130,12 +130,16 @@ class FakeAdapter(StripePayoutAdapter):
         self.under_way = 0
         self.most_under_way = 0
         self.claimed_at: list[float] = []
+        self.doubts = 0
 
     async def account_id(self) -> str:
         return "acct_platform"
 
     def stripe_now(self) -> datetime | None:
         return None
+
+    def doubt_time(self) -> None:
+        self.doubts += 1
 
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
         self.claimed_at.append(claimed_at)

@@ -28,7 +28,7 @@ from payout_engine.sql_files import migration_names, sql_root
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
-from tests.conftest import ROOT, Server
+from tests.conftest import PASSWORD, ROOT, Server
 from tests.engine import unguarded
 from tests.worker.fakes import CANARY
 
@@ -649,6 +649,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("login", ["payout_test_app", "a_new_login"])
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -660,16 +661,23 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 def test_a_login_without_the_rights_of_a_command_is_told_the_grant(
     command: str,
     told: str,
-    dsn: Callable[..., str],
+    login: str,
+    server: Server,
+    database: str,
+    db: Connection,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It was "permission denied for function claim_reads"."""
-    monkeypatch.setenv("DATABASE_URL", dsn("payout_app"))
-    login = "payout_test_app"
-    assert refusal_of(command.split(), capsys) == (
-        f"payout-engine: login {login} {told.format(login)}\n"
-    )
+    """It was "permission denied for function claim_reads", or "for schema payout_api"."""
+    if login == "a_new_login":
+        login += f"_{os.getpid()}"  # other processes test on the same server
+        db.execute(f"create role {login} login password '{PASSWORD}'".encode())
+    monkeypatch.setenv("DATABASE_URL", server.uri(database, user=login, password=PASSWORD))
+    try:
+        refusal = refusal_of(command.split(), capsys)
+    finally:
+        db.execute(f"drop role if exists a_new_login_{os.getpid()}".encode())
+    assert refusal == f"payout-engine: login {login} {told.format(login)}\n"
 
 
 @pytest.mark.usefixtures("environment")

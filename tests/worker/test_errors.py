@@ -35,7 +35,7 @@ def raised(connection: Connection, sqlstate: str) -> Exception:
         ("SP101", errors.PayoutError),
         ("SP201", errors.PayoutError),
         ("SP312", errors.PayoutError),
-        ("SP401", errors.NotNow),
+        ("SP401", errors.Unsafe),
         ("SP405", errors.NotCompared),
         ("SP406", errors.OtherRelease),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from payout_engine.errors import NotCompared, NotNow
+from payout_engine.errors import NotCompared, NotNow, Unsafe
 from payout_engine.pump import SECOND_CLAIM_SECONDS, Pump
 from payout_engine.reconcile import NewestUnread
 from payout_engine.reporter import Reporter
@@ -276,6 +276,24 @@ def test_a_claim_that_is_refused_for_now_is_not_repeated(caplog: pytest.LogCaptu
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
     assert caplog.text.count("nothing is claimed now") == 1
+
+
+@pytest.mark.parametrize(("refusal", "doubts"), [(Unsafe, 1), (NotNow, 0)])
+def test_a_claim_that_is_refused_for_the_clock_has_stripe_asked_for_its_time(
+    refusal: type[NotNow], doubts: int
+) -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(), FakeAdapter()
+
+        async def on_claim() -> None:
+            raise refusal(psycopg.OperationalError())
+
+        database.on_claim = on_claim
+        async with make_pump(database, adapter) as pump:
+            await asyncio.wait_for(pump.drain(), timeout=5)
+        assert adapter.doubts == doubts
+
+    asyncio.run(main())
 
 
 def test_a_claim_that_is_refused_before_a_comparison_is_made_again_after_it() -> None:

@@ -834,6 +834,31 @@ def test_a_time_that_was_wrong_is_corrected_by_the_answer_for_the_account() -> N
     asyncio.run(main())
 
 
+def test_a_time_that_is_doubted_is_asked_for_again_once_a_minute() -> None:
+    """The attack: a machine that its hypervisor stopped for an hour; its boot clock stood still."""
+    now = 1000.0
+
+    async def main() -> None:
+        nonlocal now
+        async with (
+            StripeDouble() as double,
+            adapter_for(double.url, clock=lambda: now) as adapter,
+        ):
+            double.inject("slow", execution_seconds=0, method=None, path=None, headers=AN_HOUR_AGO)
+            told = [(await adapter.identity())["p_stripe_now"]]
+            for seconds in (0, 30, 31):
+                now += seconds
+                adapter.doubt_time()
+                told.append((await adapter.identity())["p_stripe_now"])
+            assert len(double.requests) == 3
+        late, *others = (datetime.now(UTC) - time for time in told)
+        assert late > timedelta(minutes=59)
+        assert all(abs(difference) < timedelta(minutes=2) for difference in others)
+
+    asyncio.run(main())
+
+
+AN_HOUR_AGO: Final = {"Date": format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)}
 UNSTORABLE: Final = {
     rb'"half an emoji \ud83d"': "half an emoji ?",
     rb'"an emoji \ud83d\ude00"': "an emoji \U0001f600",

@@ -55,13 +55,15 @@ INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
     select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
     current_setting(%s, true) = 'yes',
-    exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
-        and has_function_privilege(oid, 'execute')),
+    exists (select from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+        where (n.nspname, p.proname) = ('payout_api', 'release')
+        and has_function_privilege(p.oid, 'execute')),
     exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
         join pg_roles as o on o.rolname = 'payout_owner'
         and pg_has_role(n.nspowner, o.oid, 'member')
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
-        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
+        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update')),
+    has_schema_privilege(to_regnamespace('payout_api')::oid, 'usage')
 """
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
@@ -166,10 +168,15 @@ async def inspect_database(database_url: str) -> Login:
         raise
     async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker, is_direct, tells, has_queue)] = await (
+        [(role, has_engine, is_worker, is_direct, tells, has_queue, may_look)] = await (
             await connection.execute(INSPECT, [PROOF])
         ).fetchall()
         release = None
+        if tells and not may_look:  # functions without rights of their own are everybody's
+            raise errors.UserError(
+                f"the database {info.dbname} has lost the rights of the engine's roles, as by "
+                "pg_restore --no-acl: run payout-engine migrate as its owner"
+            )
         if tells:
             [(release,)] = await (
                 await connection.execute("select payout_api.release()")

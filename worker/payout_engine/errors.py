@@ -37,6 +37,10 @@ class NotNow(PayoutError):
     """SP4: not now: come back later."""
 
 
+class Unsafe(NotNow):
+    """SP401: not while the server is unsafe, or its clock is not Stripe's, as we named that."""
+
+
 class NotCompared(NotNow):
     """SP405: not before Stripe's newest transfers are compared with the books: do so, then call."""
 
@@ -45,7 +49,11 @@ class OtherRelease(NotNow):
     """SP406: the schema went on to a later release than this worker's: the worker ends."""
 
 
-BY_CODE: dict[str, type[PayoutError]] = {"SP405": NotCompared, "SP406": OtherRelease}
+BY_CODE: dict[str, type[PayoutError]] = {
+    "SP401": Unsafe,
+    "SP405": NotCompared,
+    "SP406": OtherRelease,
+}
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
 READ_ONLY = "25006"
 TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", READ_ONLY)

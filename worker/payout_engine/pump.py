@@ -151,6 +151,8 @@ class Pump:
                 level = logging.DEBUG if str(error) == refused else logging.WARNING
                 logger.log(level, "nothing is claimed now: %s", error, extra={"event": "no_claim"})
                 refused = str(error)
+                if isinstance(error, errors.Unsafe):
+                    self._adapter.doubt_time()
                 metrics.CLAIMS.labels("refused").inc()
                 metrics.note_problem("claims", str(error))
             except Exception as error:

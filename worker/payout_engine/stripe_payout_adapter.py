@@ -44,6 +44,8 @@ LONGEST_TEXT: Final = 500
 NEW_KEY_PAUSE_SECONDS: Final = 30.0
 # As far as clocks may differ (payout.clock_differs).
 OLDEST_ANSWER_SECONDS: Final = 300.0
+# A time at Stripe that the database does not believe is asked for again only so soon.
+TIME_PAUSE_SECONDS: Final = 60.0
 ANSWERS_KEPT: Final = 10_000
 ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
 
@@ -165,6 +167,7 @@ class StripePayoutAdapter:
         self.key_refused = asyncio.Event()
         """Set once Stripe refused to name the account of the key."""
         self._stripe_is_ahead_seconds: float | None = None
+        self._ask_time_after = -math.inf
         self._answers: dict[tuple[str, str | None, int], None] = {}
 
     async def __aenter__(self) -> Self:
@@ -320,6 +323,16 @@ class StripePayoutAdapter:
         if self._stripe_is_ahead_seconds is None:
             return None
         return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
+
+    def doubt_time(self) -> None:
+        """Have the account asked before the next claim, and with it the time at Stripe.
+
+        The boot clock stands still while a hypervisor has stopped the machine, and without a claim
+        no answer comes that would correct it.
+        """
+        if self._clock() >= self._ask_time_after:
+            self._ask_time_after = self._clock() + TIME_PAUSE_SECONDS
+            self._account_id = None
 
     def _ahead_seconds(self, exchange: Exchange) -> float | None:
         """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
