@@ -378,7 +378,7 @@ def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def end_with(found: dict[str, int | None] | BaseException) -> None:
         async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
-            on_progress({"objects_seen": 0, "objects_expected": 12_000})
+            on_progress(0, 12_000)
             if isinstance(found, BaseException):
                 raise found
             return found

@@ -31,8 +31,8 @@ from payout_engine.engine import open_engine
 from payout_engine.errors import PayoutError, UserError, sentence
 from payout_engine.migrate import bring_to_date
 from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
-from payout_engine.progress import ExportProgress, Progress
-from payout_engine.reading import Reader
+from payout_engine.progress import Progress
+from payout_engine.reading import reading
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
@@ -166,7 +166,7 @@ def reconcile(options: argparse.Namespace) -> int:
 async def _reconcile(settings: Settings) -> int:
     async with open_engine(settings) as engine:
         with Progress(sys.stdout) as progress:
-            found = await engine.reconciler.run(progress.show)
+            found = await engine.reconciler.run(progress.compared)
         waiting: list[OpenDiscrepancies] = await engine.database.call("open_discrepancies")
     for name, count in found.items():
         print(f"{name:22}", "   failed" if count is None else f"{count:9,}")
@@ -185,8 +185,8 @@ def report(options: argparse.Namespace) -> int:
     """write the state of all payouts as one HTML page, under a login in payout_auditor"""
     from payout_engine.report import page  # no other command needs its template
 
-    with Reader(database_url(os.environ)) as reader:
-        html = page(reader.call("summary"))
+    with reading(database_url(os.environ)) as call:
+        html = page(call("summary"))
     with written_to(options.output) as output:
         output.write(html)
     return 0
@@ -197,12 +197,13 @@ def export(options: argparse.Namespace) -> int:
     interval = ledger_export.Interval.read(options.begin, options.end)
     try:
         with (
-            Reader(database_url(os.environ)) as reader,
+            reading(database_url(os.environ)) as call,
             written_to(options.output) as output,
-            ExportProgress(sys.stderr) as progress,
+            Progress(sys.stderr, after_seconds=1.0) as progress,
         ):
+            progress.exported(0, interval.begin)  # the rate counts from here
             count, totals = ledger_export.export(
-                reader, interval, form=options.format, output=output, show=progress.show
+                call, interval, form=options.format, output=output, show=progress.exported
             )
     except ledger_export.BooksDiffer as error:
         print("payout-engine:", error, file=sys.stderr)

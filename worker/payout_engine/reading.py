@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.rows import dict_row
@@ -17,57 +19,46 @@ from psycopg.types.json import set_json_loads
 
 from payout_engine import errors
 from payout_engine.database import (
-    Row,
     connection_string,
     function_call,
     inspect_database,
     lift_transaction_timeout,
 )
 
-R = TypeVar("R")
+Call: TypeAlias = Callable[..., list[Any]]
 
 
-class Reader:
-    """One snapshot of the database: all calls read the same moment. Use it as a context manager."""
+@contextmanager
+def reading(database_url: str) -> Iterator[Call]:
+    """Give a `call` of ``payout_api`` functions with named arguments, all of one snapshot.
 
-    def __init__(self, database_url: str) -> None:
-        self._url = database_url
+    Raises UserError if the engine is not there or the login may not read it, an exception of
+    `payout_engine.errors`, or psycopg's.
+    """
+    login = asyncio.run(inspect_database(database_url))
+    login.check_engine()
+    settings = connection_string(
+        database_url,
+        statement_timeout="5min",
+        idle_in_transaction_session_timeout="0",  # a reader of the output may be slow
+        default_transaction_read_only="on",
+        default_transaction_isolation=r"repeatable\ read",
+        timezone="UTC",
+    )
+    with psycopg.connect(settings, row_factory=dict_row, autocommit=True) as connection:
+        lift_transaction_timeout(connection)
+        connection.autocommit = False  # the first call begins the snapshot
+        set_json_loads(partial(json.loads, parse_float=Decimal), connection)
 
-    def __enter__(self) -> Self:
-        """Connect. Raises UserError if the engine is not there, or psycopg's errors."""
-        login = asyncio.run(inspect_database(self._url))
-        login.check_engine()
-        self._role = login.role
-        settings = connection_string(
-            self._url,
-            statement_timeout="5min",
-            idle_in_transaction_session_timeout="0",  # a reader of the output may be slow
-            default_transaction_read_only="on",
-            default_transaction_isolation=r"repeatable\ read",
-            timezone="UTC",
-        )
-        self._connection: psycopg.Connection[Row] = psycopg.connect(
-            settings, row_factory=dict_row, autocommit=True
-        )
-        lift_transaction_timeout(self._connection)
-        self._connection.autocommit = False  # the first call begins the snapshot
-        set_json_loads(partial(json.loads, parse_float=Decimal), self._connection)
-        return self
+        def call(function: str, **arguments: object) -> list[Any]:
+            try:
+                return connection.execute(function_call(function, arguments), arguments).fetchall()
+            except psycopg.errors.InsufficientPrivilege:
+                raise errors.UserError(
+                    f"login {login.role} may not read the books: grant payout_auditor to "
+                    f"{login.role}"
+                ) from None
+            except psycopg.Error as error:
+                raise errors.of(error) from None
 
-    def __exit__(self, *error: object) -> None:
-        self._connection.close()
-
-    def call(self, function: str, **arguments: object) -> list[Any]:
-        """Call ``payout_api.<function>`` with named arguments and return its rows.
-
-        Raises UserError if the login may not, an exception of `payout_engine.errors`, or psycopg's.
-        """
-        try:
-            query = function_call(function, arguments)
-            return self._connection.execute(query, arguments).fetchall()
-        except psycopg.errors.InsufficientPrivilege:
-            raise errors.UserError(
-                f"login {self._role} may not read the books: grant payout_auditor to {self._role}"
-            ) from None
-        except psycopg.Error as error:
-            raise errors.of(error) from None
+        yield call
