@@ -21,7 +21,7 @@ from payout_engine import RELEASE, errors, metrics, monitor, service
 from payout_engine.backoff import Backoff
 from payout_engine.database import Login, connection_string, wait_for_database, worker_name
 from payout_engine.engine import Engine, run_engine
-from payout_engine.settings import Settings, database_url
+from payout_engine.settings import Settings, database_url, mode_of
 from payout_engine.stripe_payout_adapter import AccountUnknown, KeyRefused
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ async def _work_while_accepted(settings: Settings, login: Login, engine: Engine)
         if not ready:
             ready = (
                 f"payout-engine {RELEASE}: database {login.database} as "
-                f"{login.role}, Stripe account {account} in {settings.key_mode} mode"
+                f"{login.role}, Stripe account {account} in {mode_of(settings.stripe_api_key)} mode"
             )
             logger.info("%s", ready, extra={"event": "ready"})
             service.notify("READY=1")

@@ -6,7 +6,6 @@ Everything is checked here, once; the key and the database's password never show
 from __future__ import annotations
 
 import ipaddress
-import logging
 import re
 import shlex
 from collections.abc import Mapping
@@ -19,8 +18,6 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
 from payout_engine.errors import UserError, hide
-
-logger = logging.getLogger(__name__)
 
 STRIPE_API_BASE = "https://api.stripe.com"
 DATABASE = """\
@@ -53,41 +50,6 @@ class SettingsError(UserError):
     """A setting is missing or wrong; the message names it and says how to set it."""
 
 
-class KeyFile:
-    """The file that holds the Stripe key, read again when it was replaced."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._seen = self._mark()
-
-    def read(self) -> str:
-        """Return the key. Raises SettingsError if there is none."""
-        self._seen = self._mark()
-        return _checked_key(_content("STRIPE_API_KEY_FILE", self.path))
-
-    def replaced(self) -> str | None:
-        """Return the key if the file is another than the one that was read last, and has a key."""
-        if self._mark() in (None, self._seen):
-            return None
-        try:
-            return self.read()
-        except SettingsError as error:
-            logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
-            return None
-
-    def forget(self) -> None:
-        """Let the present file count as another one: its key is asked for again."""
-        self._seen = None
-
-    def _mark(self) -> tuple[int, ...] | None:
-        """Return numbers that change with the file, also behind links; None if it is not there."""
-        try:
-            found = Path(self.path).stat()
-        except (OSError, ValueError):
-            return None
-        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a worker, checked."""
@@ -95,7 +57,8 @@ class Settings:
     database_url: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
     """Empty only where no key is needed, for the doctor."""
-    key_file: KeyFile | None = field(default=None, repr=False)
+    key_file: str = field(default="", repr=False)
+    """The file that holds the key; empty: none does."""
     stripe_api_base: str = STRIPE_API_BASE
     max_in_flight: int = 100
     """Requests to Stripe under way at once, in this process."""
@@ -109,16 +72,6 @@ class Settings:
     """The webhook that is given alarms, a secret; empty: none."""
     http: tuple[str, int] | None = None
     """Host and port at which the worker answers monitors."""
-
-    @property
-    def key_mode(self) -> str:
-        """`live`, `test`, or `unknown` for a key whose prefix has no mode."""
-        return mode_of(self.stripe_api_key)
-
-    @property
-    def is_livemode(self) -> bool | None:
-        """Whether the key is one of live mode; None for a key whose prefix has no mode."""
-        return is_livemode(self.stripe_api_key)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
@@ -209,21 +162,24 @@ def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
     )
 
 
-def _stripe_api_key(
-    environment: Mapping[str, str], *, needs_key: bool
-) -> tuple[str, KeyFile | None]:
+def _stripe_api_key(environment: Mapping[str, str], *, needs_key: bool) -> tuple[str, str]:
+    """Return the key, and the file that holds it."""
     key, file = _one_of(environment, "STRIPE_API_KEY", "STRIPE_API_KEY_FILE")
     if file:
-        key_file = KeyFile(file)
-        return key_file.read(), key_file
+        return key_in(file), file
     if key:
-        return _checked_key(key), None
+        return _checked_key(key), ""
     if needs_key:
         raise SettingsError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
             "platform account (of test mode, to try it), or a file that holds it"
         )
-    return "", None
+    return "", ""
+
+
+def key_in(path: str) -> str:
+    """Return the Stripe key in a file. Raises SettingsError if there is none."""
+    return _checked_key(_content("STRIPE_API_KEY_FILE", path))
 
 
 def _checked_key(key: str) -> str:

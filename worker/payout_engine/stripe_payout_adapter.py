@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
@@ -27,7 +28,7 @@ import stripe
 
 from payout_engine.errors import redact
 from payout_engine.rows import Order, Outcome
-from payout_engine.settings import KeyFile, is_livemode, mode_of
+from payout_engine.settings import SettingsError, is_livemode, key_in, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -148,13 +149,14 @@ class StripePayoutAdapter:
         self,
         *,
         api_key: str,
-        key_file: KeyFile | None = None,
+        key_file: str = "",
         api_base: str = "https://api.stripe.com",
         max_in_flight: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._api_key = api_key
         self._key_file = key_file
+        self._key_file_seen: object = None
         self._replacing = asyncio.Lock()
         self._replace_after = -math.inf
         self._api_base = api_base
@@ -256,12 +258,20 @@ class StripePayoutAdapter:
         key of another account, or mode, is not for this process.
         """
         async with self._replacing:
-            if self._key_file is None or self._clock() < self._replace_after:
+            path = self._key_file
+            if not path or self._clock() < self._replace_after:
                 return
-            key = self._key_file.replaced()
-            if key is None or key == self._api_key:
+            present = _mark(path)
+            if present in (None, self._key_file_seen):
                 return
-            path = self._key_file.path
+            self._key_file_seen = present
+            try:
+                key = key_in(path)
+            except SettingsError as error:
+                logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
+                return
+            if key == self._api_key:
+                return
             if mode_of(key) != mode_of(self._api_key):
                 told = "the key in %s is of another mode: the one in use is kept"
                 logger.error(told, path, extra={"event": "key_not_taken"})
@@ -270,7 +280,7 @@ class StripePayoutAdapter:
             try:
                 account_id = await self._ask_account_id(client)
             except Exception as error:
-                self._key_file.forget()
+                self._key_file_seen = None  # it is asked for again
                 self._replace_after = self._clock() + NEW_KEY_PAUSE_SECONDS
                 told = "the key in %s cannot be used yet: %s"
                 logger.error(told, path, _describe(error), extra={"event": "key_not_taken"})
@@ -439,6 +449,15 @@ class StripePayoutAdapter:
         if late_by >= 0:
             raise LeaseTooOld(f"too late to begin by {late_by:.1f} s")
         exchange.has_left = True
+
+
+def _mark(path: str) -> tuple[int, ...] | None:
+    """Return numbers that change with a file, also behind links; None if there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _is_unsaved_refusal(outcome: Outcome) -> bool:
