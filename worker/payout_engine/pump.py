@@ -13,7 +13,7 @@ from typing import Final, Self
 from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database, worker_name
-from payout_engine.reporter import Origin, Reporter
+from payout_engine.reporter import Reporter
 from payout_engine.rows import Order, Outcome
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 
@@ -212,7 +212,7 @@ class Pump:
             with metrics.UNDER_WAY.track_inprogress():
                 outcome = await self._adapter.send(order, claimed_at=claimed_at)
             metrics.note_answer(outcome, seconds=self._clock() - began_at)
-            self._reporter.add(outcome, Origin(_settlement_id(order), due_at))
+            self._reporter.add(outcome, settlement_id=_settlement_id(order), due_at=due_at)
             self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out", extra={"event": "send_failed"})

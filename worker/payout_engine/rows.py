@@ -5,6 +5,7 @@ A test compares each type with the columns of its function, in names, order and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NotRequired, TypedDict, final
@@ -46,6 +47,12 @@ class Outcome(TypedDict):
     rate_limited_reason: NotRequired[str | None]
     retry_after_seconds: NotRequired[int | None]
     body: NotRequired[dict[str, Any]]
+
+
+def claim_of(row: Mapping[str, object]) -> Any:
+    """Return the attributes by which an outcome names the claim of its order."""
+    names = ("payout_transfer_id", "generation", "attempt", "idempotency_key", "claim_token")
+    return {name: row[name] for name in names}
 
 
 class Report(TypedDict):

@@ -27,7 +27,7 @@ import aiohttp
 import stripe
 
 from payout_engine.errors import redact
-from payout_engine.rows import Order, Outcome
+from payout_engine.rows import Order, Outcome, claim_of
 from payout_engine.settings import SettingsError, is_livemode, key_in, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
@@ -466,14 +466,8 @@ def _is_unsaved_refusal(outcome: Outcome) -> bool:
 
 
 def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) -> Outcome:
-    outcome: Outcome = {
-        "payout_transfer_id": order["payout_transfer_id"],
-        "generation": order["generation"],
-        "attempt": order["attempt"],
-        "idempotency_key": order["idempotency_key"],
-        "claim_token": order["claim_token"],
-        "signal": "no_response" if exchange.has_left else "not_sent",
-    }
+    signal = "no_response" if exchange.has_left else "not_sent"
+    outcome: Outcome = claim_of(order) | {"signal": signal}
     if not exchange.has_left or exchange.status is None:
         return outcome | {"detail": _describe(failure)}
     headers = exchange.headers
