@@ -56,7 +56,8 @@ select quote_ident(current_user), to_regnamespace('payout_api') is not null, exi
     select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
     current_setting(%s, true) = 'yes',
     exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
-        and has_function_privilege(oid, 'execute')),
+        and has_function_privilege(oid, 'execute')
+        and has_schema_privilege(pronamespace, 'usage')),
     exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
         and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
@@ -131,12 +132,11 @@ class Login:
             raise errors.UserError(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
-        ours = RELEASE
-        if self.release is not None and not _goes_with(self.release, ours):
+        if self.release is not None and not _goes_with(self.release, RELEASE):
             raise errors.UserError(
                 f"the database {self.database} is of release {self.release} and this is "
-                f"payout-engine {ours}: run payout-engine migrate of the newer one, then replace "
-                "the workers"
+                f"payout-engine {RELEASE}: run payout-engine migrate of the newer one, then "
+                "replace the workers"
             )
 
     def check_worker(self) -> None:

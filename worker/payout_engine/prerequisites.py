@@ -5,13 +5,14 @@ Each refusal is one sentence that says what to do.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import namedtuple_row
 
 from payout_engine import RELEASE
-from payout_engine.database import A_POOLER, PROOF
+from payout_engine.database import A_POOLER, inspect_database
 from payout_engine.errors import UserError
 from payout_engine.queue_schema import refuse_other_queue
 
@@ -35,7 +36,6 @@ select
     current_setting('server_encoding') as encoding,
     pg_is_in_recovery() as is_standby,
     current_setting('transaction_read_only')::boolean as is_read_only,
-    current_setting(%(proof)s, true) is not distinct from 'yes' as is_direct,
     quote_ident(current_database()) as database,
     quote_ident(r.rolname) as login,
     r.rolsuper as is_superuser,
@@ -72,18 +72,28 @@ where r.rolname = current_user
 """
 
 
-def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
-    """Raise UserError for the first thing that is wrong."""
-    found: Any
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        [found] = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchall()
-    if not found.is_direct:
+def check_prerequisites(conninfo: str) -> None:
+    """Raise UserError for the first thing that is wrong, or psycopg's errors."""
+    login = asyncio.run(inspect_database(conninfo))
+    if not login.is_direct:
         raise UserError(A_POOLER)
-    for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
-        if problem:
-            raise UserError(f"nothing was changed: {problem}")
-    refuse_other_queue(connection)
-    _refuse_newer(connection)
+    with psycopg.connect(conninfo) as connection:
+        found: Any
+        with connection.cursor(row_factory=namedtuple_row) as cursor:
+            [found] = cursor.execute(LOOK, {"roles": [*ROLES]}).fetchall()
+        for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
+            if problem:
+                raise UserError(f"nothing was changed: {problem}")
+        refuse_other_queue(connection)
+    if login.release and _number(login.release) > _number(RELEASE):
+        raise UserError(
+            f"nothing was changed: the database is of release {login.release} and this is "
+            f"payout-engine {RELEASE}: run payout-engine migrate of that release"
+        )
+
+
+def _number(release: str) -> list[int]:
+    return [int(part) for part in release.split(".")[:2]]
 
 
 def _of_server(found: Any) -> str | None:
@@ -164,20 +174,3 @@ def _of_rights(found: Any) -> str | None:
             "superuser"
         )
     return None
-
-
-def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
-    """Raise UserError if the schema is of a later release than this package."""
-    may_ask = (
-        "select from pg_proc where oid = to_regprocedure('payout_api.release()') "
-        "and has_function_privilege(oid, 'execute') and has_schema_privilege(pronamespace, 'usage')"
-    )
-    if not connection.execute(may_ask).rowcount:
-        return
-    [(release,)] = connection.execute("select payout_api.release()").fetchall()
-    ours = RELEASE
-    if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
-        raise UserError(
-            f"nothing was changed: the database is of release {release} and this is payout-engine "
-            f"{ours}: run payout-engine migrate of that release"
-        )
