@@ -15,7 +15,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -368,21 +368,27 @@ class StripePayoutAdapter:
 
     async def _ask(
         self,
-        request: Awaitable[object],
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
         *,
-        seconds: float = READ_TIMEOUT_SECONDS,
-        largest_body_bytes: int = LARGEST_BODY_BYTES,
-    ) -> Exchange:
-        """Make a request that has no lease. Raises the connection's own errors."""
-        exchange = Exchange(send_before=math.inf, largest_body_bytes=largest_body_bytes)
+        client: stripe.StripeClient | None = None,
+    ) -> tuple[Exchange, dict[str, Any]]:
+        """Make a request that has no lease; return its exchange and the object of its answer.
+
+        Raises Refused for an error of Stripe's, Unreadable for anything else that is no object, and
+        the connection's own errors.
+        """
+        exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
         _exchange.set(exchange)
-        async with asyncio.timeout(seconds):
-            await request
-        return exchange
+        async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
+            await (client or self._reads).raw_request_async(method, path, **params or {})
+        if exchange.status == 401:
+            self._account_id = None  # as after a send: Stripe is asked whether it takes the key
+        return exchange, _read_ok(exchange)
 
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
-        exchange = await self._ask(client.v1.accounts.retrieve_current_async())
-        body = _read_ok(exchange)
+        exchange, body = await self._ask("get", "/v1/account", client=client)
         self._note_date(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
@@ -392,18 +398,10 @@ class StripePayoutAdapter:
     async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
         """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
 
-        Its objects are as Stripe sent them, but in a form that the database can store.
-        Raises Refused for an error of Stripe's, Unreadable for anything else that is no list, and
-        the connection's own errors.
+        Its objects are as Stripe sent them, but in a form that the database can store. Raises as
+        `_ask`, and Unreadable for what is no list, or a copy.
         """
-        exchange = await self._ask(
-            self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT),
-            seconds=PAGE_DEADLINE_SECONDS,
-            largest_body_bytes=LARGEST_PAGE_BYTES,
-        )
-        if exchange.status == 401:
-            self._account_id = None  # as after a send: Stripe is asked whether it takes the key
-        body = _read_ok(exchange)
+        exchange, body = await self._ask("get", path, {**params, "limit": PAGE_LIMIT})
         if not self._is_own(exchange, None) or self._is_old(exchange):
             # The next answer on its connection may be one to another request too. Should the time
             # that was known be wrong, the account's answer corrects it.
@@ -420,7 +418,7 @@ class StripePayoutAdapter:
 
     async def read(self, path: str) -> None:
         """Read an object, such as ``/v1/balance``, to find out whether the key may."""
-        _read_ok(await self._ask(self._reads.raw_request_async("get", path)))
+        await self._ask("get", path)
 
     async def may_transfer(self) -> None:
         """Find out whether the key may make transfers, with a request that cannot make one.
@@ -428,9 +426,8 @@ class StripePayoutAdapter:
         It has no amount, no currency and no destination: Stripe looks at the key first, then
         refuses the request before anything is executed. Raises Refused for any other answer.
         """
-        exchange = await self._ask(self._reads.raw_request_async("post", "/v1/transfers"))
         try:
-            _read_ok(exchange)
+            await self._ask("post", "/v1/transfers")
         except Refused as refused:
             if refused.status == 400:
                 return
