@@ -1,7 +1,8 @@
-"""The procrastinate app: its worker takes the wake-up jobs, and the engine runs beside it.
+"""The procrastinate app with its tasks: a wake-up job wakes the engine, which runs beside it.
 
-`payout-engine worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run
-it; the plain one ends when the database restarts, so a service manager must start it again.
+It says that there may be work, never which, and may come twice, late or for nothing. `payout-engine
+worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run the app; the
+plain one ends when the database restarts, so a service manager must start it again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 from typing import Any, Final, Unpack
 
 import psycopg
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
@@ -72,7 +73,6 @@ app = PayoutApp(
         reconnect_timeout=3,
         name="queue",
     ),
-    import_paths=["payout_engine.tasks"],
     worker_defaults={
         "queues": [QUEUE],
         "concurrency": 2,
@@ -81,6 +81,27 @@ app = PayoutApp(
         "shutdown_graceful_timeout": 1.0,
     },
 )
+
+
+@app.task(name="payout.execute", queue=QUEUE, retry=False, pass_context=True)
+async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
+    """Carry all due transfers: of this payout job, and of any other.
+
+    Raises nothing for answers of Stripe, and ends before the queue could take it for stalled.
+    """
+    logger.debug("wake-up job of payout job %s", payout_job_id, extra={"event": "woken"})
+    await context.additional_context["engine"].pump.drain()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="payout.sweep", queue=QUEUE, retry=False, pass_context=True)
+async def sweep(context: JobContext, timestamp: int) -> None:
+    """Sweep once more than the engine does by itself, which is far more often.
+
+    It exists because procrastinate 3.10 watches over its listener and its heartbeat only where
+    a periodic task is registered (its issue 1597).
+    """
+    await context.additional_context["engine"].sweep()
 
 
 async def run_until_stopped(settings: Settings) -> None:

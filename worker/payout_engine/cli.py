@@ -16,7 +16,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Final, NoReturn
 
@@ -36,7 +35,7 @@ from payout_engine.reading import reading
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
-from payout_engine.settings import DATABASE, ENVIRONMENT, Settings, database_url, http_address
+from payout_engine.settings import DATABASE, ENVIRONMENT, Settings, database_url
 from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import AccountUnknown
 
@@ -78,9 +77,7 @@ def worker(options: argparse.Namespace) -> int:
         processes.end_with(options.parent)
     code = 0
     try:
-        settings = Settings.read(os.environ)
-        if options.http:
-            settings = replace(settings, http=http_address(options.http))
+        settings = Settings.read(os.environ, http=options.http)
         if options.processes > 1:
             code = asyncio.run(processes.run(_each_alone(options, settings)))
         else:

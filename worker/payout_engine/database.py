@@ -52,15 +52,18 @@ ALARM: Final = "payout alarm: "
 START: Final = secrets.token_hex(3)
 
 INSPECT: Final = """
-select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
-    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
-    current_setting(%s, true) = 'yes',
+select quote_ident(current_user) as role,
+    to_regnamespace('payout_api') is not null as has_engine,
+    exists (select from pg_roles
+        where rolname = 'payout_worker' and pg_has_role(oid, 'usage')) as is_worker,
+    current_setting(%s, true) is not distinct from 'yes' as is_direct,
     exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
         and has_function_privilege(oid, 'execute')
-        and has_schema_privilege(pronamespace, 'usage')),
+        and has_schema_privilege(pronamespace, 'usage')) as tells_release,
     exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
-        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
+        and has_schema_privilege(n.oid, 'usage')
+        and has_table_privilege(c.oid, 'update')) as has_queue
 """
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
@@ -157,30 +160,20 @@ async def inspect_database(database_url: str) -> Login:
     try:
         # Without a transaction, which a pooler of single statements refuses.
         connecting = await psycopg.AsyncConnection.connect(
-            connection_string(database_url), autocommit=True
+            connection_string(database_url), autocommit=True, row_factory=dict_row
         )
     except psycopg.OperationalError as error:
         refuse_hopeless(error)
         raise
     async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker, is_direct, tells, has_queue)] = await (
-            await connection.execute(INSPECT, [PROOF])
-        ).fetchall()
+        [found] = await (await connection.execute(INSPECT, [PROOF])).fetchall()
         release = None
-        if tells:
-            [(release,)] = await (
-                await connection.execute("select payout_api.release()")
-            ).fetchall()
-        return Login(
-            database=f"{info.dbname} at {info.host}:{info.port}",
-            role=role,
-            has_engine=has_engine,
-            is_worker=is_worker,
-            is_direct=is_direct is True,
-            release=release,
-            has_queue=has_queue,
-        )
+        if found.pop("tells_release"):
+            told = await connection.execute("select payout_api.release() as release")
+            [release] = [row["release"] for row in await told.fetchall()]
+        database = f"{info.dbname} at {info.host}:{info.port}"
+        return Login(database=database, release=release, **found)
 
 
 def refuse_hopeless(error: psycopg.OperationalError) -> None:

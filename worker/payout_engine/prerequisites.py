@@ -14,7 +14,7 @@ from psycopg.rows import namedtuple_row
 from payout_engine import RELEASE
 from payout_engine.database import A_POOLER, inspect_database
 from payout_engine.errors import UserError
-from payout_engine.queue_schema import refuse_other_queue
+from payout_engine.queue_schema import is_queue_there
 
 ROLES: Final = (
     "payout_owner",
@@ -84,7 +84,7 @@ def check_prerequisites(conninfo: str) -> None:
         for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
             if problem:
                 raise UserError(f"nothing was changed: {problem}")
-        refuse_other_queue(connection)
+        is_queue_there(connection)  # raises if it is another version's
     if login.release and _number(login.release) > _number(RELEASE):
         raise UserError(
             f"nothing was changed: the database is of release {login.release} and this is "

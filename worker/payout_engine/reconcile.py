@@ -63,15 +63,12 @@ class Reconciler:
         Reversals come last, with those that events and comparison brought up.
         """
         await self._adapter.account_id()
-        found: dict[str, int | None] = {}
-        for kind in ("lookup", "events"):
-            found[kind] = await self._try(kind)
+        lookups, events = await self._try("lookup"), await self._try("events")
         [compared] = await self.read("comparison", on_progress)
-        found["reversals"] = await self._try("reversals")
         return {
-            "look-ups": found["lookup"],
-            "new events": found["events"],
-            "reversals booked": found["reversals"],
+            "look-ups": lookups,
+            "new events": events,
+            "reversals booked": await self._try("reversals"),
             "transfers compared": compared["objects_seen"],
             "discrepancies found": compared["objects_found"],
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NotRequired, TypedDict, final
+from typing import Any, NotRequired, TypedDict
 
 
 class Order(TypedDict):
@@ -65,7 +65,6 @@ class Report(TypedDict):
     state: str | None
 
 
-@final
 class Read(TypedDict):
     """A row of `claim_reads`: a list to read at Stripe, from these parameters on."""
 
@@ -79,7 +78,6 @@ class Read(TypedDict):
     read_in_seconds: float
 
 
-@final
 class ReadReport(TypedDict):
     """The row of `report_page`; without next parameters the read is at its end."""
 

@@ -74,7 +74,9 @@ class Settings:
     """Host and port at which the worker answers monitors."""
 
     @classmethod
-    def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
+    def read(
+        cls, environment: Mapping[str, str], *, needs_key: bool = True, http: str | None = None
+    ) -> Settings:
         """Read and check every setting. Raises SettingsError for the first that is wrong."""
         url = database_url(environment)
         key, key_file = _stripe_api_key(environment, needs_key=needs_key)
@@ -93,6 +95,7 @@ class Settings:
             ),
             alarm_command=alarm_command,
             alarm_url=alarm_url,
+            http=http_address(http) if http else None,
         )
 
 
