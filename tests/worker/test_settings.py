@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from payout_engine.settings import Settings, SettingsError, is_livemode, mode_of
+from payout_engine.errors import UserError
+from payout_engine.settings import Settings, is_livemode, mode_of
 from tests.worker.fakes import CANARY
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
@@ -82,7 +83,7 @@ def test_the_file_may_be_one_of_an_editor_that_marks_utf_8(tmp_path: Path, name:
 )
 def test_a_url_of_another_program_is_refused_with_what_is_wrong_in_it(url: str, told: str) -> None:
     """Each was told to write characters of the password anew."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         Settings.read({**GOOD, "DATABASE_URL": url})
     wrong = str(caught.value).removeprefix("DATABASE_URL is no libpq URI or connection string: ")
     assert wrong.startswith(told)
@@ -98,7 +99,7 @@ def test_a_secret_that_is_given_in_place_of_its_file_is_not_shown(
     if content is not None:
         file.write_bytes(content)
     given = GOOD[name] if content is None else str(file)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         Settings.read({**GOOD, name: "", f"{name}_FILE": given})
     assert str(caught.value).startswith(f"{name}_FILE")
     assert "cannot be read: " in str(caught.value)
@@ -148,7 +149,7 @@ def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> No
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, str], message: str) -> None:
-    with pytest.raises(SettingsError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         Settings.read({**GOOD, **changes})
     assert CANARY not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -6,6 +6,7 @@ Each refusal is one sentence that says what to do.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
@@ -81,9 +82,8 @@ def check_prerequisites(conninfo: str) -> None:
         found: Any
         with connection.cursor(row_factory=namedtuple_row) as cursor:
             [found] = cursor.execute(LOOK, {"roles": [*ROLES]}).fetchall()
-        for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
-            if problem:
-                raise UserError(f"nothing was changed: {problem}")
+        for problem in _problems(found):
+            raise UserError(f"nothing was changed: {problem}")
         is_queue_there(connection)  # raises if it is another version's
     if login.release and _number(login.release) > _number(RELEASE):
         raise UserError(
@@ -96,81 +96,72 @@ def _number(release: str) -> list[int]:
     return [int(part) for part in release.split(".")[:2]]
 
 
-def _of_server(found: Any) -> str | None:
+def _problems(found: Any) -> Iterator[str]:
     if not OLDEST <= found.major <= NEWEST:
-        return (
+        yield (
             f"the server is PostgreSQL {found.major}, and this release works on {OLDEST} to "
             f"{NEWEST}"
         )
     if found.encoding != "UTF8":
-        return (
+        yield (
             f"the database {found.database} has the encoding {found.encoding}, in which names and "
             "ids of payees may not be written; make one with: create database … encoding 'UTF8' "
             "template template0"
         )
     if found.is_standby:
-        return "the server is a standby: give DATABASE_URL the primary"
+        yield "the server is a standby: give DATABASE_URL the primary"
     if found.is_read_only:
-        return (
+        yield (
             "transactions are read-only (default_transaction_read_only): turn that off once you "
             "know why it is on; a managed server does it while its disk is full"
         )
-    return None
-
-
-def _of_schema(found: Any) -> str | None:
     if found.has_schema and not found.has_engine:
-        return (
+        yield (
             f"the database {found.database} has a schema payout that is not the engine's: install "
             "into another database"
         )
     if found.is_empty:
-        return (
+        yield (
             f"the database {found.database} has the engine's tables without their first rows, as a "
             "dump of the schema alone leaves them: drop schema payout, payout_api, procrastinate "
             "cascade; drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version, "
             "public.yoyo_lock; then run this again"
         )
     if found.has_engine and not (found.has_list or found.has_sqitch):
-        return (
+        yield (
             f"the database {found.database} holds the engine, but no list of its migrations "
             "(public._yoyo_migration): restore that table too"
         )
-    return None
-
-
-def _of_rights(found: Any) -> str | None:
     if found.is_superuser:
-        return None
+        return
     if found.missing_roles and not found.may_create_roles:
-        return (
+        yield (
             f"the login {found.login} may not create roles, and {', '.join(found.missing_roles)} "
             f"are missing: alter role {found.login} createrole, or run this as one who may"
         )
     if found.may_join is False and not found.owns_database:
         # Never advise a worker or an application to take the owner's rights.
-        return (
+        yield (
             f"the login {found.login} cannot act as payout_owner: run this as the owner of the "
             f"database {found.database}"
         )
     if found.may_join is False:
-        return (
+        yield (
             f"the login {found.login} cannot act as payout_owner: grant payout_owner to "
             f"{found.login}"
         )
     if not found.has_engine and not found.owns_database:
-        return (
+        yield (
             f"the login {found.login} does not own the database {found.database}: "
             f"alter database {found.database} owner to {found.login}, or run this as its owner"
         )
     if not (found.has_list or found.has_sqitch or found.may_list):
-        return (
+        yield (
             f"the login {found.login} may not create tables in the schema public, where yoyo "
             f"keeps its list of migrations: grant create on schema public to {found.login}"
         )
     if found.other_owners:
-        return (
+        yield (
             f"the engine's objects belong to {found.other_owners}: run this as that login, or as a "
             "superuser"
         )
-    return None

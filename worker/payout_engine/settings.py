@@ -46,10 +46,6 @@ QUOTE_PASSWORD = (
 )
 
 
-class SettingsError(UserError):
-    """A setting is missing or wrong; the message names it and says how to set it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a worker, checked."""
@@ -77,7 +73,7 @@ class Settings:
     def read(
         cls, environment: Mapping[str, str], *, needs_key: bool = True, http: str | None = None
     ) -> Settings:
-        """Read and check every setting. Raises SettingsError for the first that is wrong."""
+        """Read and check every setting. Raises UserError for the first that is wrong."""
         url = database_url(environment)
         key, key_file = _stripe_api_key(environment, needs_key=needs_key)
         alarm_command, alarm_url = _alarm_hook(environment)
@@ -111,20 +107,20 @@ def is_livemode(key: str) -> bool | None:
 
 
 def database_url(environment: Mapping[str, str]) -> str:
-    """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
+    """Return DATABASE_URL. Raises UserError if it is missing or malformed."""
     url, file = _one_of(environment, "DATABASE_URL", "DATABASE_URL_FILE")
     url = _content("DATABASE_URL_FILE", file) if file else url
     if not url:
-        raise SettingsError(
+        raise UserError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
             "postgresql://payouts@localhost:5432/shop, or set DATABASE_URL_FILE"
         )
     try:
         parameters = conninfo_to_dict(url)
     except (psycopg.ProgrammingError, ValueError):  # the message shows parts of the password
-        raise SettingsError(MALFORMED_URL + _why_malformed(url)) from None
+        raise UserError(MALFORMED_URL + _why_malformed(url)) from None
     if _is_misread(url, parameters):
-        raise SettingsError(MALFORMED_URL + QUOTE_PASSWORD)
+        raise UserError(MALFORMED_URL + QUOTE_PASSWORD)
     hide(str(parameters.get("password", "")))
     return url
 
@@ -173,7 +169,7 @@ def _stripe_api_key(environment: Mapping[str, str], *, needs_key: bool) -> tuple
     if key:
         return _checked_key(key), ""
     if needs_key:
-        raise SettingsError(
+        raise UserError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
             "platform account (of test mode, to try it), or a file that holds it"
         )
@@ -181,13 +177,13 @@ def _stripe_api_key(environment: Mapping[str, str], *, needs_key: bool) -> tuple
 
 
 def key_in(path: str) -> str:
-    """Return the Stripe key in a file. Raises SettingsError if there is none."""
+    """Return the Stripe key in a file. Raises UserError if there is none."""
     return _checked_key(_content("STRIPE_API_KEY_FILE", path))
 
 
 def _checked_key(key: str) -> str:
     if not SECRET_KEY.fullmatch(key):
-        raise SettingsError(
+        raise UserError(
             "the Stripe key is not a secret or restricted key: those begin with sk_ or rk_; "
             "find it in Stripe's dashboard under Developers, API keys"
         )
@@ -199,7 +195,7 @@ def _one_of(environment: Mapping[str, str], name: str, other: str) -> tuple[str,
     """Return two settings, of which only one may be set."""
     value, instead = (environment.get(each, "").strip() for each in (name, other))
     if value and instead:
-        raise SettingsError(f"set one of {name} and {other}, not both")
+        raise UserError(f"set one of {name} and {other}, not both")
     return value, instead
 
 
@@ -212,7 +208,7 @@ def _content(name: str, path: str) -> str:
         reason = getattr(error, "strerror", None) or "not text"
         # Only a path is shown: the setting may hold the secret itself by mistake.
         shown = f" ({path})" if re.match(r"[.~]{0,2}/", path) else ""
-        raise SettingsError(f"{name}{shown} cannot be read: {reason}") from None
+        raise UserError(f"{name}{shown} cannot be read: {reason}") from None
 
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
@@ -220,7 +216,7 @@ def _stripe_api_base(environment: Mapping[str, str]) -> str:
     # A password would be shown with the address.
     if _is_safe(base) and not re.search("[@?#]", base):
         return base
-    raise SettingsError(
+    raise UserError(
         "STRIPE_API_BASE must be an https address without a user (plain http only on this "
         f"machine's loopback), for example {STRIPE_API_BASE}"
     )
@@ -229,22 +225,22 @@ def _stripe_api_base(environment: Mapping[str, str]) -> str:
 def _alarm_hook(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
     command, url = _one_of(environment, "PAYOUT_ALARM_COMMAND", "PAYOUT_ALARM_URL")
     if url and not _is_safe(url):
-        raise SettingsError(
+        raise UserError(
             "PAYOUT_ALARM_URL must be an https address (plain http only on this machine's loopback)"
         )
     try:
         return tuple(shlex.split(command)), url
     except ValueError:  # the command may hold a secret
-        raise SettingsError(
+        raise UserError(
             "PAYOUT_ALARM_COMMAND is no command: a quotation mark is not closed"
         ) from None
 
 
 def http_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``127.0.0.1:9464`` or ``[::1]:9464``. Raises SettingsError."""
+    """Return host and port of ``127.0.0.1:9464`` or ``[::1]:9464``. Raises UserError."""
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text)
     if not found or int(found[3]) > 65535:
-        raise SettingsError("--http must be a host and a port, for example 127.0.0.1:9464")
+        raise UserError("--http must be a host and a port, for example 127.0.0.1:9464")
     return found[1] or found[2], int(found[3])
 
 
@@ -272,5 +268,5 @@ def _count(
 ) -> int:
     text = environment.get(name, "").strip() or str(default)
     if not re.fullmatch(r"[0-9]{1,4}", text) or not least <= int(text) <= most:
-        raise SettingsError(f"{name} must be a whole number from {least} to {most}")
+        raise UserError(f"{name} must be a whole number from {least} to {most}")
     return int(text)

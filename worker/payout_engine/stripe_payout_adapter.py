@@ -26,9 +26,9 @@ from typing import Any, Final, Self
 import aiohttp
 import stripe
 
-from payout_engine.errors import redact
+from payout_engine.errors import UserError, redact
 from payout_engine.rows import Order, Outcome, claim_of
-from payout_engine.settings import SettingsError, is_livemode, key_in, mode_of
+from payout_engine.settings import is_livemode, key_in, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -267,7 +267,7 @@ class StripePayoutAdapter:
             self._key_file_seen = present
             try:
                 key = key_in(path)
-            except SettingsError as error:
+            except UserError as error:
                 logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
                 return
             if key == self._api_key:
