@@ -83,7 +83,7 @@ def double() -> Iterator[StripeDouble]:
 @pytest.fixture
 def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of a worker of this test's double."""
-    for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT", "PAYOUT_CLAIM_LIMIT"):
+    for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
     monkeypatch.setenv("STRIPE_API_BASE", double.url)

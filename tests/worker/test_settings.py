@@ -18,7 +18,7 @@ def test_a_database_and_a_key_are_enough() -> None:
     assert settings.database_url == GOOD["DATABASE_URL"]
     assert settings.stripe_api_key == CANARY
     assert settings.stripe_api_base == "https://api.stripe.com"
-    assert (settings.max_in_flight, settings.claim_limit) == (100, 100)
+    assert settings.max_in_flight == 100
     assert settings.reconcile_minutes == 60
 
 
@@ -144,8 +144,8 @@ def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> No
             "PAYOUT_RECONCILE_MINUTES must be a whole number from 0 to 9999",
         ),
         ({"PAYOUT_MAX_IN_FLIGHT": "1.5"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
-        ({"PAYOUT_CLAIM_LIMIT": "1001"}, "must be a whole number from 1 to 1000"),
-        ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "10000"}, "must be a whole number from 1 to 9999"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "many"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, str], message: str) -> None:

@@ -156,7 +156,6 @@ async def open_engine(
             reporter=Reporter(database=database, on_reported=on_reported),
             compare_newest=reconciler.compare_newest,
             max_in_flight=settings.max_in_flight,
-            claim_limit=settings.claim_limit,
         ) as pump:
             yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 

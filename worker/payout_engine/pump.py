@@ -23,6 +23,8 @@ LINGER_SECONDS: Final = 0.01
 # A settlement may rely on a pending wake-up job that is served just before it commits.
 SECOND_CLAIM_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 20.0
+# The least that engine_settings.largest_claim may be: a larger claim is refused (SP311).
+LARGEST_CLAIM: Final = 100
 # A process begins with few requests at once, and has one slot more for each so many answers.
 FIRST_SLOTS: Final = 8
 ANSWERS_PER_SLOT: Final = 8
@@ -50,7 +52,6 @@ class Pump:
         reporter: Reporter,
         compare_newest: Callable[[], Awaitable[None]],
         max_in_flight: int = 100,
-        claim_limit: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._database = database
@@ -61,7 +62,7 @@ class Pump:
         self._slots: float = min(max_in_flight, FIRST_SLOTS)
         self._is_refused = self._is_cut_off = False
         self._unreachable = Backoff(first_seconds=0.1, longest_seconds=5.0)
-        self._chunk = max(1, min(max_in_flight // 4, claim_limit))
+        self._chunk = max(1, min(max_in_flight // 4, LARGEST_CLAIM))
         self._clock = clock
         self._sends: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()

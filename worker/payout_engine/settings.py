@@ -29,14 +29,11 @@ ENVIRONMENT = f"""\
   STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
   STRIPE_API_BASE           another address than https://api.stripe.com
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
-  PAYOUT_CLAIM_LIMIT        transfers that one claim may take (100)
   PAYOUT_RECONCILE_MINUTES  about how often all is compared with Stripe; 0: never (60)
   PAYOUT_ALARM_COMMAND      command that gets alarms as JSON on standard input; or
                             PAYOUT_ALARM_URL, to which they are posted
 """
 LARGEST_FILE = 65_536
-# The default of engine_settings.largest_claim: a larger claim is refused (SP311).
-LARGEST_CLAIM = 1000
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
@@ -58,8 +55,6 @@ class Settings:
     stripe_api_base: str = STRIPE_API_BASE
     max_in_flight: int = 100
     """Requests to Stripe under way at once, in this process."""
-    claim_limit: int = 100
-    """Transfers that one claim may take, at most."""
     reconcile_minutes: int = 60
     """About how often everything is compared with Stripe's lists; 0: never."""
     alarm_command: tuple[str, ...] = field(default=(), repr=False)
@@ -83,9 +78,6 @@ class Settings:
             key_file=key_file,
             stripe_api_base=_stripe_api_base(environment),
             max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT", default=cls.max_in_flight),
-            claim_limit=_count(
-                environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit, most=LARGEST_CLAIM
-            ),
             reconcile_minutes=_count(
                 environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
             ),
@@ -263,10 +255,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _count(
-    environment: Mapping[str, str], name: str, *, default: int, least: int = 1, most: int = 9999
-) -> int:
+def _count(environment: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
     text = environment.get(name, "").strip() or str(default)
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not least <= int(text) <= most:
-        raise UserError(f"{name} must be a whole number from {least} to {most}")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < least:
+        raise UserError(f"{name} must be a whole number from {least} to 9999")
     return int(text)
