@@ -22,9 +22,9 @@ from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
 from payout_engine import export as ledger_export
+from payout_engine.database import Call, reading
 from payout_engine.errors import UserError
 from payout_engine.export import BooksDiffer, Interval
-from payout_engine.reading import Call, reading
 from tests.audit.sealing import seal_everything
 from tests.busy import FORMULA, SCRIPT, age, fill
 from tests.engine import Engine, unguarded
@@ -235,7 +235,7 @@ def test_a_file_gets_its_name_once_it_is_whole(
     file = tmp_path / "ledger.csv"
     file.write_text("the last one")
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_export, "_csv_writer", lambda output: _fails)
+        patch.setattr(ledger_export, "_writer", lambda form, output: _fails)
         with pytest.raises(ZeroDivisionError):
             export(*EVER, "--output", str(file))
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [

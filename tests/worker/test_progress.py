@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from payout_engine.progress import Progress
+from payout_engine.output import Progress
 
 
 class Terminal(io.StringIO):
@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
 def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
     """Show 200 more transfers of 1,000 at each of these seconds after the beginning, at 100."""
     now = 100.0
-    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("payout_engine.output.time.monotonic", lambda: now)
     with Progress(output) as line:
         line.compared(100, 1000)
         for number, second in enumerate(seconds, start=1):
@@ -55,7 +55,7 @@ def test_a_count_beyond_the_expected_one_fills_the_bar(monkeypatch: pytest.Monke
 def export(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
     """Show 5,000 more entries at each of these seconds after the beginning."""
     now = 100.0
-    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("payout_engine.output.time.monotonic", lambda: now)
     with Progress(output, after_seconds=1.0) as line:
         line.exported(0, datetime(2026, 1, 1, tzinfo=UTC))
         for number, second in enumerate(seconds, start=1):

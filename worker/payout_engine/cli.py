@@ -24,14 +24,18 @@ import psycopg
 from payout_engine import RELEASE, logs, processes
 from payout_engine import export as ledger_export
 from payout_engine.app import run_until_stopped
-from payout_engine.database import connection_string, inspect_database, worker_name
+from payout_engine.database import connection_string, inspect_database, reading, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import PayoutError, UserError, sentence
 from payout_engine.migrate import bring_to_date
-from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
-from payout_engine.progress import Progress
-from payout_engine.reading import reading
+from payout_engine.output import (
+    UNWRITABLE,
+    Progress,
+    open_closed_streams,
+    print_no_more,
+    written_to,
+)
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report

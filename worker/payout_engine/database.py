@@ -1,4 +1,7 @@
-"""The one way to the database: `call` runs one payout function with named arguments."""
+"""The one way to the database: `call` runs one payout function with named arguments.
+
+Workers have a pool of connections, and people who read a session that cannot write.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import conninfo, sql
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import RELEASE, errors, metrics, service
@@ -24,6 +31,7 @@ from payout_engine.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+Call: TypeAlias = Callable[..., list[Any]]
 R = TypeVar("R", bound=Mapping[str, object])
 # A peer that vanishes without a word is noticed within about ten seconds.
 NETWORK: Final = {
@@ -276,7 +284,7 @@ class Database:
         call that is safe to repeat; a call that ran into a timeout of the server only with
         `retry_timeouts`. Raises the exceptions of `payout_engine.errors`, or psycopg's.
         """
-        query = function_call(function, arguments)
+        query = _function_call(function, arguments)
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + retry_seconds
         backoff = _backoff()
@@ -356,7 +364,43 @@ class Database:
             self._on_alarm(alarm)
 
 
-def function_call(function: str, arguments: Mapping[str, object]) -> sql.Composed:
+@contextmanager
+def reading(database_url: str) -> Iterator[Call]:
+    """Give a `call` as that of `Database`, in one snapshot and a session that cannot write.
+
+    A login in payout_auditor is enough. Raises UserError if the engine is not there or the login
+    may not read it, an exception of `payout_engine.errors`, or psycopg's.
+    """
+    login = asyncio.run(inspect_database(database_url))
+    login.check_engine()
+    settings = connection_string(
+        database_url,
+        statement_timeout="5min",
+        idle_in_transaction_session_timeout="0",  # a reader of the output may be slow
+        default_transaction_read_only="on",
+        default_transaction_isolation=r"repeatable\ read",
+        timezone="UTC",
+    )
+    with psycopg.connect(settings, row_factory=dict_row, autocommit=True) as connection:
+        lift_transaction_timeout(connection)
+        connection.autocommit = False  # the first call begins the snapshot
+        set_json_loads(partial(json.loads, parse_float=Decimal), connection)
+
+        def call(function: str, **arguments: object) -> list[Any]:
+            try:
+                return connection.execute(_function_call(function, arguments), arguments).fetchall()
+            except psycopg.errors.InsufficientPrivilege:
+                raise errors.UserError(
+                    f"login {login.role} may not read the books: grant payout_auditor to "
+                    f"{login.role}"
+                ) from None
+            except psycopg.Error as error:
+                raise errors.of(error) from None
+
+        yield call
+
+
+def _function_call(function: str, arguments: Mapping[str, object]) -> sql.Composed:
     """Return the query that calls ``payout_api.<function>`` with named arguments."""
     named = (
         sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))

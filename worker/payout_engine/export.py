@@ -13,8 +13,8 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from typing import Final, NamedTuple, TextIO
 
+from payout_engine.database import Call
 from payout_engine.errors import UserError
-from payout_engine.reading import Call
 from payout_engine.rows import Entry, LedgerTotal
 
 PAGE_LIMIT: Final = 5000
@@ -91,7 +91,7 @@ def export(
 
     Raises BooksDiffer if the sums of the entries are not those totals.
     """
-    write = (_csv_writer if form == "csv" else _json_writer)(output)
+    write = _writer(form, output)
     sums: Counter[tuple[str, str, str]] = Counter()
     count = 0
     for count, entry in enumerate(entries(call, interval), start=1):
@@ -119,29 +119,19 @@ def export(
     return count, totals
 
 
-def _csv_writer(output: TextIO) -> Callable[[Entry], None]:
+def _writer(form: str, output: TextIO) -> Callable[[Entry], object]:
+    if form == "jsonl":
+        encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode
+        return lambda entry: output.write(f"{encode(entry)}\n")
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow(COLUMNS)
-
-    def write(entry: Entry) -> None:
-        writer.writerow([_cell(value) for value in entry.values()])
-
-    return write
+    return lambda entry: writer.writerow([_cell(value) for value in entry.values()])
 
 
 def _cell(value: object) -> object:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA) else value
     return _moment(value) if isinstance(value, datetime) else value
-
-
-def _json_writer(output: TextIO) -> Callable[[Entry], None]:
-    encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode
-
-    def write(entry: Entry) -> None:
-        output.write(f"{encode(entry)}\n")
-
-    return write
 
 
 def _json_value(value: object) -> str:
