@@ -207,13 +207,14 @@ class Pump:
         try:
             if order["send_in_seconds"]:
                 await asyncio.sleep(claimed_at + order["send_in_seconds"] - self._clock())
+            settlement_id = order["request"].get("metadata", {}).get("settlement_id")
             began_at = self._clock()
             due_at = claimed_at - order["due_for_seconds"]
             metrics.note_send(order, due_at=due_at, now=began_at)
             with metrics.UNDER_WAY.track_inprogress():
                 outcome = await self._adapter.send(order, claimed_at=claimed_at)
             metrics.note_answer(outcome, seconds=self._clock() - began_at)
-            self._reporter.add(outcome, settlement_id=_settlement_id(order), due_at=due_at)
+            self._reporter.add(outcome, settlement_id=settlement_id, due_at=due_at)
             self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out", extra={"event": "send_failed"})
@@ -262,11 +263,6 @@ def _again(
     if handle is not None:
         handle.cancel()
     return asyncio.get_running_loop().call_later(seconds, act)
-
-
-def _settlement_id(order: Order) -> str | None:
-    metadata = order["request"].get("metadata")
-    return str(metadata.get("settlement_id")) if isinstance(metadata, dict) else None
 
 
 def _finish(drains: list[asyncio.Future[None]]) -> None:

@@ -106,8 +106,6 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """The whole body; None as long as any of it is missing."""
-    is_own: bool = True
-    """Whether the answer may be the one to this request, and no copy of another one."""
 
 
 _exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
@@ -241,15 +239,15 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
-        exchange.is_own = self._is_own(exchange, order["idempotency_key"])
-        if exchange.is_own:
-            self._note_date(exchange)
+        is_own = self._is_own(exchange, order["idempotency_key"])
+        if is_own:
+            self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         else:
             # The next answer on its connection may belong elsewhere too: use none of them again.
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
         if exchange.status in (401, 403):
             self._account_id = None  # the key may have become that of another account
-        return exchange, _outcome(order, exchange, failure)
+        return exchange, _outcome(order, exchange, failure, is_own=is_own)
 
     async def _replace_key(self) -> None:
         """Take the key that is in the file by now, if it is another one of the same account.
@@ -332,17 +330,12 @@ class StripePayoutAdapter:
         return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
 
     def _ahead_seconds(self, exchange: Exchange) -> float | None:
-        """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
+        """Compare the boot clock with the `Date` of an answer of Stripe's own, or return what is known."""
         if "Request-Id" in exchange.headers:
             with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 date = parsedate_to_datetime(exchange.headers["Date"])
                 return date.timestamp() - self._clock()
-        return None
-
-    def _note_date(self, exchange: Exchange) -> None:
-        ahead = self._ahead_seconds(exchange)
-        if ahead is not None:
-            self._stripe_is_ahead_seconds = ahead
+        return self._stripe_is_ahead_seconds
 
     def _is_old(self, exchange: Exchange) -> bool:
         """Tell whether an answer was made long before the last one came: a hop has kept it."""
@@ -389,7 +382,7 @@ class StripePayoutAdapter:
 
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
         exchange, body = await self._ask("get", "/v1/account", client=client)
-        self._note_date(exchange)
+        self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
             raise Unreadable("the answer is no account of Stripe's")
@@ -408,7 +401,7 @@ class StripePayoutAdapter:
             self._reads = self._open_client(READS_AT_ONCE)
             self._account_id = None
             raise Unreadable("the page is a copy of an earlier answer")
-        self._note_date(exchange)
+        self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")
@@ -462,7 +455,9 @@ def _is_unsaved_refusal(outcome: Outcome) -> bool:
     return 400 <= (outcome.get("http_status") or 0) < 500 and not is_saved
 
 
-def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) -> Outcome:
+def _outcome(
+    order: Order, exchange: Exchange, failure: BaseException | None, *, is_own: bool
+) -> Outcome:
     signal = "no_response" if exchange.has_left else "not_sent"
     outcome: Outcome = claim_of(order) | {"signal": signal}
     if not exchange.has_left or exchange.status is None:
@@ -479,7 +474,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
-        if not exchange.is_own:
+        if not is_own:
             raise Unreadable("the answer is one to another request")
         body = _without_secrets(_read_body(exchange, failure), exchange.body or b"")
     except (Unreadable, RecursionError) as reason:
