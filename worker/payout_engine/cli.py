@@ -101,11 +101,9 @@ def worker(options: argparse.Namespace) -> int:
 
 def _each_alone(options: argparse.Namespace, settings: Settings) -> list[list[str]]:
     """Return the command for each of several workers; monitors find them at ports in a row."""
-    form, level = options.log_format, options.log_level
     # With -P as the command itself: nothing is imported from the current directory.
-    command = [sys.executable, "-P", "-m", "payout_engine", "worker"]
-    parent = f"--parent={os.getpid()}"
-    command += [parent, f"--log-level={level}", f"--log-format={form}"]
+    command = [sys.executable, "-P", "-m", "payout_engine", *Parser.given]
+    command += ["--processes=1", f"--parent={os.getpid()}"]
     if settings.http is None:
         return [command] * options.processes
     host, port = settings.http
@@ -130,15 +128,14 @@ async def _doctor(options: argparse.Namespace) -> int:
         ) from None
     if options.quiet:
         checks = [check for check in checks if check["status"] != "ok"]
-    found = {check["status"] for check in checks}
-    status = next((level for level in ("failure", "warning") if level in found), "ok")
+    levels = [*MARKS]
+    status = max((check["status"] for check in checks), key=levels.index, default="ok")
     if options.json:
         told = {"status": status, "versions": _versions(), "checks": checks}
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         _print_checks(checks, with_versions=not options.quiet)
-    fails = ("failure", "warning") if options.fail_on == "warning" else ("failure",)
-    return 1 if status in fails else 0
+    return int(levels.index(status) >= levels.index(options.fail_on))
 
 
 def _versions() -> dict[str, str]:

@@ -330,7 +330,7 @@ class StripePayoutAdapter:
         return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
 
     def _ahead_seconds(self, exchange: Exchange) -> float | None:
-        """Compare the boot clock with the `Date` of an answer of Stripe's own, or return what is known."""
+        """Compare the boot clock with the `Date` of an answer of Stripe's own, or with the last."""
         if "Request-Id" in exchange.headers:
             with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 date = parsedate_to_datetime(exchange.headers["Date"])
