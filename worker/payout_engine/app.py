@@ -48,10 +48,6 @@ class PayoutApp(App):
         await super().run_worker_async(**options)
 
 
-async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)  # among the pool's kwargs it breaks the listener
-
-
 def _create_pool(**arguments: Any) -> AsyncConnectionPool:
     """Create the queue's pool when it is opened: importing this module needs no database.
 
@@ -66,7 +62,8 @@ def _create_pool(**arguments: Any) -> AsyncConnectionPool:
 app = PayoutApp(
     connector=PsycopgConnector(
         pool_factory=_create_pool,
-        configure=_configure,
+        # Among the pool's kwargs it breaks the listener.
+        configure=lambda connection: connection.set_autocommit(True),
         min_size=0,  # it connects when it must: then a database that is down is seen soon
         max_size=4,
         timeout=5,

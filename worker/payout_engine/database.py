@@ -143,7 +143,7 @@ class Login:
             raise errors.UserError(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
-        if self.release is not None and not _goes_with(self.release, RELEASE):
+        if self.release is not None and not _goes_with(self.release):
             raise errors.UserError(
                 f"the database {self.database} is of release {self.release} and this is "
                 f"payout-engine {RELEASE}: run payout-engine migrate of the newer one, then "
@@ -191,11 +191,15 @@ def refuse_hopeless(error: psycopg.OperationalError) -> None:
             raise errors.UserError(advice or _refusal(error)) from None
 
 
-def _goes_with(release: str, ours: str) -> bool:
-    """Tell whether a schema and a program may work together: at most one minor release apart."""
-    (major, minor), (our_major, our_minor) = (
-        tuple(map(int, text.split(".")[:2])) for text in (release, ours)
-    )
+def number_of(release: str) -> tuple[int, int]:
+    """Return the major and the minor number of a release."""
+    major, minor = release.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _goes_with(release: str) -> bool:
+    """Tell whether a schema and this program may work together: at most a minor release apart."""
+    (major, minor), (our_major, our_minor) = number_of(release), number_of(RELEASE)
     return major == our_major and abs(minor - our_minor) <= 1
 
 

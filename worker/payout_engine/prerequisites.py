@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from payout_engine import RELEASE
-from payout_engine.database import A_POOLER, inspect_database
+from payout_engine.database import A_POOLER, inspect_database, number_of
 from payout_engine.errors import UserError
 from payout_engine.queue_schema import is_queue_there
 
@@ -85,15 +85,11 @@ def check_prerequisites(conninfo: str) -> None:
         for problem in _problems(found):
             raise UserError(f"nothing was changed: {problem}")
         is_queue_there(connection)  # raises if it is another version's
-    if login.release and _number(login.release) > _number(RELEASE):
+    if login.release and number_of(login.release) > number_of(RELEASE):
         raise UserError(
             f"nothing was changed: the database is of release {login.release} and this is "
             f"payout-engine {RELEASE}: run payout-engine migrate of that release"
         )
-
-
-def _number(release: str) -> list[int]:
-    return [int(part) for part in release.split(".")[:2]]
 
 
 def _problems(found: Any) -> Iterator[str]:

@@ -114,9 +114,7 @@ class Pump:
         seconds = asyncio.get_running_loop().time() - self._turned_at
         return not self._claiming.done() and seconds < LONGEST_TURN_SECONDS
 
-    async def close(
-        self, *, grace_seconds: float = GRACE_SECONDS, report_seconds: float = REPORT_SECONDS
-    ) -> None:
+    async def close(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop, let requests finish within the grace, cancel the rest, and report all of them."""
         self.stop()
         give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
@@ -124,7 +122,7 @@ class Pump:
         while self._sends:
             await asyncio.wait(self._sends)
         give_up.cancel()
-        await self._reporter.close(seconds=report_seconds)
+        await self._reporter.close(seconds=REPORT_SECONDS)
 
     def _cancel(self) -> None:
         self._claiming.cancel()

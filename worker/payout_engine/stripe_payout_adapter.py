@@ -148,7 +148,7 @@ class StripePayoutAdapter:
         *,
         api_key: str,
         key_file: str = "",
-        api_base: str = "https://api.stripe.com",
+        api_base: str,
         max_in_flight: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
