@@ -100,8 +100,7 @@ def is_livemode(key: str) -> bool | None:
 
 def database_url(environment: Mapping[str, str]) -> str:
     """Return DATABASE_URL. Raises UserError if it is missing or malformed."""
-    url, file = _one_of(environment, "DATABASE_URL", "DATABASE_URL_FILE")
-    url = _content("DATABASE_URL_FILE", file) if file else url
+    url, _ = _secret(environment, "DATABASE_URL")
     if not url:
         raise UserError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
@@ -155,11 +154,9 @@ def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
 
 def _stripe_api_key(environment: Mapping[str, str], *, needs_key: bool) -> tuple[str, str]:
     """Return the key, and the file that holds it."""
-    key, file = _one_of(environment, "STRIPE_API_KEY", "STRIPE_API_KEY_FILE")
-    if file:
-        return key_in(file), file
-    if key:
-        return _checked_key(key), ""
+    key, file = _secret(environment, "STRIPE_API_KEY")
+    if key or file:
+        return _checked_key(key), file
     if needs_key:
         raise UserError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
@@ -189,6 +186,12 @@ def _one_of(environment: Mapping[str, str], name: str, other: str) -> tuple[str,
     if value and instead:
         raise UserError(f"set one of {name} and {other}, not both")
     return value, instead
+
+
+def _secret(environment: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Return a secret, and the file that holds it if one does."""
+    value, file = _one_of(environment, name, f"{name}_FILE")
+    return (_content(f"{name}_FILE", file) if file else value), file
 
 
 def _content(name: str, path: str) -> str:
