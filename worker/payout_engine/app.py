@@ -1,8 +1,8 @@
 """The procrastinate app with its tasks: a wake-up job wakes the engine, which runs beside it.
 
-It says that there may be work, never which, and may come twice, late or for nothing. `payout-engine
-worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run the app; the
-plain one ends when the database restarts, so a service manager must start it again.
+A wake-up job says that there may be work, never which, and may come twice, late or for nothing.
+`payout-engine worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run
+the app; the plain one ends when the database restarts, so a service manager must start it again.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from payout_engine.stripe_payout_adapter import AccountUnknown, KeyRefused
 logger = logging.getLogger(__name__)
 
 QUEUE: Final = "payouts"
-# A run of the queue's worker that lasted longer than this counts as a success.
-LASTING_SECONDS: Final = 60.0
 # The tasks that are cancelled when a worker stops have so long to end.
 CANCEL_SECONDS: Final = 5.0
 
@@ -220,6 +218,4 @@ async def _listen_for_ever(engine: Engine) -> None:
             level = engine.database.level(cause, logging.ERROR, since=began_at)
             told, reason = "the queue's worker failed: %s", errors.one_line(error)
             logger.log(level, told, reason, extra={"event": "queue_failed"})
-        if clock() - began_at > LASTING_SECONDS:
-            backoff.reset()
-        await backoff.pause()
+        await backoff.pause(after_seconds=clock() - began_at)
