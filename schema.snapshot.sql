@@ -315,7 +315,7 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     attempt_drain_for interval not null default '00:15:00'::interval -- The time after its lease for which an attempt without a report still counts as open.
     max_tries integer not null default 50 -- Counted tries under one key before the transfer is parked.
     max_generations integer not null default 30 -- Keys that one transfer may use, those aside that were declined for lack of funds.
-    largest_claim integer not null default 1000 -- Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.
+    largest_claim integer not null default 1000 -- Most transfers that one claim may ask for: no fewer than the 100 that a worker asks for.
     transfers_per_wakeup integer not null default 100 -- The number of transfers for one wake-up job, so that several workers share a settlement.
     queue_wakeup_again_after interval not null default '00:00:05'::interval -- A transfer that is due for longer than this without a waiting wake-up job gets another.
     is_livemode boolean -- The Stripe mode that answers must have; null: not fixed yet.
@@ -337,7 +337,7 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     constraint bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (transfers_per_wakeup > 0) AND (queue_wakeup_again_after >= '00:00:00'::interval) AND (max_alarms > 0) AND (alarm_window_for > '00:00:00'::interval)))
     constraint comparison_counts_for_a_while CHECK ((comparison_counts_for >= '00:15:00'::interval))
     constraint installation_id_has_32_digits CHECK ((installation_id ~ '^[0-9a-f]{32}$'::text))
-    constraint largest_claim_serves_every_worker CHECK ((largest_claim >= 1000))
+    constraint largest_claim_serves_every_worker CHECK ((largest_claim >= 100))
     constraint last_send_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND ((((comparison_counts_for + send_window_for) + lease_for) + attempt_drain_for) < '24:00:00'::interval)))
     constraint lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for)))
     constraint paces_can_be_kept CHECK (((LEAST(sends_per_second, reads_per_second) >= 0.1) AND (GREATEST(sends_per_second, reads_per_second) <= 10000.0)))

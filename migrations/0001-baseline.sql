@@ -381,7 +381,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 19e790dcf841
+-- frozen: sql/tables/identity.sql b3a739f4a498
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -427,7 +427,7 @@ create table payout.engine_settings (
         and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
         and max_alarms > 0 and alarm_window_for > '0'),
     -- A larger claim is refused: with less, workers that ask as they may would claim nothing.
-    constraint largest_claim_serves_every_worker check (largest_claim >= 1000),
+    constraint largest_claim_serves_every_worker check (largest_claim >= 100),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -469,7 +469,7 @@ comment on column payout.engine_settings.max_tries is
 comment on column payout.engine_settings.max_generations is
     'Keys that one transfer may use, those aside that were declined for lack of funds.';
 comment on column payout.engine_settings.largest_claim is
-    'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
+    'Most transfers that one claim may ask for: no fewer than the 100 that a worker asks for.';
 comment on column payout.engine_settings.transfers_per_wakeup is
     'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is

@@ -48,7 +48,7 @@ create table payout.engine_settings (
         and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
         and max_alarms > 0 and alarm_window_for > '0'),
     -- A larger claim is refused: with less, workers that ask as they may would claim nothing.
-    constraint largest_claim_serves_every_worker check (largest_claim >= 1000),
+    constraint largest_claim_serves_every_worker check (largest_claim >= 100),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -90,7 +90,7 @@ comment on column payout.engine_settings.max_tries is
 comment on column payout.engine_settings.max_generations is
     'Keys that one transfer may use, those aside that were declined for lack of funds.';
 comment on column payout.engine_settings.largest_claim is
-    'Most transfers that one claim may ask for: no fewer than the largest PAYOUT_CLAIM_LIMIT.';
+    'Most transfers that one claim may ask for: no fewer than the 100 that a worker asks for.';
 comment on column payout.engine_settings.transfers_per_wakeup is
     'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is

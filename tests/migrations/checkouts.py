@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import psycopg
+from yoyo import get_backend
 
+from payout_engine import migrate
 from tests.conftest import ROOT
 from tools import migration, schema_files, snapshot
 
@@ -42,6 +44,14 @@ def shipped_files(root: Path) -> dict[str, str]:
     """Return the digest of each file as the migrations leave it."""
     names = migration.migration_names(root)
     return {path: block.seal for path, block in migration.shipped(root, names).items()}
+
+
+def roll_back_all(uri: str, scripts: Path) -> list[str]:
+    """Roll back all migrations of a database as `yoyo rollback` does; return their names."""
+    with get_backend(migrate.yoyo_uri(uri)) as backend:
+        applied = backend.to_rollback(migrate._read(scripts))
+        backend.rollback_migrations(applied)
+    return [script.id for script in applied]
 
 
 def describe(uri: str) -> str:

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from payout_engine import cli, migrate
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT, Connection, Server, install
-from tests.migrations.checkouts import copy_checkout, describe
+from tests.migrations.checkouts import copy_checkout, describe, roll_back_all
 from tools import migration, snapshot
 
 Sqitch: TypeAlias = Callable[..., None]
@@ -104,7 +104,7 @@ def test_yoyo_makes_of_the_migrations_what_the_files_say(
             connection.execute(migration.verify_path(checkout, name).read_bytes())
 
     assert migrate.apply_all(uri, migrations=scripts) == []
-    assert migrate.roll_back_all(uri, migrations=scripts) == applied[::-1]
+    assert roll_back_all(uri, scripts) == applied[::-1]
     assert nothing_is_left(uri)
     assert migrate.apply_all(uri, migrations=scripts) == applied
     assert describe(uri) == describe(built)

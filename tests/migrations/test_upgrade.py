@@ -20,7 +20,7 @@ from payout_engine import migrate
 from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema
 from tests.conftest import ROOT, Connection, Server, compare_newest
 from tests.engine import Engine, rate_limited, success
-from tests.migrations.checkouts import copy_checkout, describe
+from tests.migrations.checkouts import copy_checkout, describe, roll_back_all
 from tests.schema import rows
 from tools import migration, schema_files
 
@@ -130,7 +130,7 @@ def test_an_upgrade_leaves_what_the_files_of_the_release_say_and_the_revert_what
     assert upgrade.apply() == [upgrade.name]
     assert columns_in_order(describe(upgrade.uri)) == columns_in_order(describe(built))
 
-    migrate.roll_back_all(upgrade.uri, migrations=upgrade.checkout / "migrations")
+    roll_back_all(upgrade.uri, upgrade.checkout / "migrations")
     migrate.apply_all(upgrade.uri, migrations=upgrade.before)
     assert describe(upgrade.uri) == before
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from psycopg import sql
 
-from payout_engine.settings import LARGEST_CLAIM
+from payout_engine.pump import LARGEST_CLAIM
 from tests.conftest import Connection
 from tests.mutants import mutant
 from tests.schema import rows

@@ -11,6 +11,7 @@ import pytest
 from payout_engine import migrate
 from payout_engine.errors import UserError
 from tests.conftest import ROOT
+from tests.migrations.checkouts import roll_back_all
 from tools import migration, schema_files
 from tools.migration import Block
 
@@ -441,7 +442,7 @@ def test_yoyo_applies_and_rolls_back_the_written_scripts(
     with psycopg.connect(uri) as connection:
         connection.execute("select payout.add(p_label => 'a')")
         assert connection.execute("select name from payout.names").fetchall() == [("a",)]
-    assert migrate.roll_back_all(uri, migrations=scripts) == [SECOND, FIRST]
+    assert roll_back_all(uri, scripts) == [SECOND, FIRST]
     with psycopg.connect(uri) as connection:
         assert connection.execute("select to_regnamespace('payout')").fetchone() == (None,)
 

@@ -18,7 +18,8 @@ from payout_engine import alarms as alarms_module
 from payout_engine import metrics
 from payout_engine.alarms import AlarmHook
 from payout_engine.engine import open_engine
-from payout_engine.settings import Settings, SettingsError
+from payout_engine.errors import UserError
+from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.crash.workers import CANARY
 from tests.engine import Engine
@@ -272,7 +273,7 @@ def test_a_command_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> Non
             pass
 
     for _ in range(2):
-        with pytest.raises(SettingsError, match="PAYOUT_ALARM_COMMAND names a program") as caught:
+        with pytest.raises(UserError, match="PAYOUT_ALARM_COMMAND names a program") as caught:
             asyncio.run(main())
         assert str(program) not in str(caught.value)
         program.write_text("#!/bin/sh\n")  # without the right to run it
@@ -293,7 +294,7 @@ def test_a_command_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_hook_is_named_without_its_content(settings: dict[str, str], message: str) -> None:
-    with pytest.raises(SettingsError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         Settings.read(ENVIRONMENT | settings)
     assert SECRET not in str(caught.value)
 

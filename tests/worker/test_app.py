@@ -360,7 +360,7 @@ def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twic
 
 
 def test_importing_the_app_needs_no_environment() -> None:
-    code = "import payout_engine.tasks; print(sorted(payout_engine.app.app.tasks))"
+    code = "import payout_engine.app; print(sorted(payout_engine.app.app.tasks))"
     environment = {"PATH": os.environ["PATH"]}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True

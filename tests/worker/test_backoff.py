@@ -43,6 +43,16 @@ def test_the_first_pause_comes_again_after_a_reset(pauses: list[float]) -> None:
     assert pauses == [1.0, 2.0, 4.0, 1.0, 2.0]
 
 
+def test_the_first_pause_comes_again_after_a_run_that_lasted(pauses: list[float]) -> None:
+    async def main() -> None:
+        backoff = Backoff(first_seconds=1.0, longest_seconds=8.0)
+        for seconds in (0.0, 59.0, 61.0, 1.0):
+            await backoff.pause(after_seconds=seconds)
+
+    asyncio.run(main())
+    assert pauses == [1.0, 2.0, 1.0, 2.0]
+
+
 def test_jitter_shortens_a_pause_by_at_most_its_part(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

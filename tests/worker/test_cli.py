@@ -83,7 +83,7 @@ def double() -> Iterator[StripeDouble]:
 @pytest.fixture
 def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of a worker of this test's double."""
-    for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT", "PAYOUT_CLAIM_LIMIT"):
+    for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
     monkeypatch.setenv("STRIPE_API_BASE", double.url)
@@ -378,7 +378,7 @@ def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def end_with(found: dict[str, int | None] | BaseException) -> None:
         async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
-            on_progress({"objects_seen": 0, "objects_expected": 12_000})
+            on_progress(0, 12_000)
             if isinstance(found, BaseException):
                 raise found
             return found

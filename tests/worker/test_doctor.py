@@ -15,7 +15,6 @@ import psycopg
 import pytest
 
 from payout_engine import cli, doctor
-from payout_engine.doctor import Machine
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.conftest import Connection
 from tests.operate.checks import REVOKE_TEMPORARY
@@ -203,8 +202,8 @@ def test_a_key_that_is_old_or_may_do_too_much_is_a_warning(
 @pytest.mark.parametrize(("free", "status"), [(20, "ok"), (9, "warning")])
 def test_a_disk_that_fills_is_a_warning(free: int, status: str) -> None:
     now = datetime.now(tz=UTC)
-    check = doctor._disk(Machine(now=now, free_bytes=free * 2**30, disk_bytes=100 * 2**30))
+    check = doctor._disk((free * 2**30, 100 * 2**30))
     assert check["status"] == status
     assert check["detail"] == f"{free}.0 of 100.0 GB are free"
-    assert doctor._disk(Machine(now=now))["detail"].startswith("not known from here")
-    assert doctor._clock(Machine(now=now), now - timedelta(minutes=6))["status"] == "failure"
+    assert doctor._disk(None)["detail"].startswith("not known from here")
+    assert doctor._clock(now, now - timedelta(minutes=6))["status"] == "failure"

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,9 @@ from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
 from payout_engine import export as ledger_export
+from payout_engine.database import Call, reading
 from payout_engine.errors import UserError
 from payout_engine.export import BooksDiffer, Interval
-from payout_engine.reading import Reader
 from tests.audit.sealing import seal_everything
 from tests.busy import FORMULA, SCRIPT, age, fill
 from tests.engine import Engine, unguarded
@@ -48,9 +48,9 @@ def busy(shared_engine: Engine, dsn: Callable[..., str], monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def reader(busy: Engine, dsn: Callable[..., str]) -> Iterator[Reader]:
-    with Reader(dsn("payout_auditor")) as reader:
-        yield reader
+def call(busy: Engine, dsn: Callable[..., str]) -> Iterator[Call]:
+    with reading(dsn("payout_auditor")) as call:
+        yield call
 
 
 def export(*options: str) -> int:
@@ -210,7 +210,7 @@ def test_a_text_that_begins_like_a_formula_is_marked(value: object, cell: object
 
 
 def test_pages_are_read_one_after_the_other_and_of_one_moment(
-    busy: Engine, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    busy: Engine, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_export, "PAGE_LIMIT", 4)
     interval = Interval.read("2001-01-01", "2101-01-01")
@@ -221,7 +221,7 @@ def test_pages_are_read_one_after_the_other_and_of_one_moment(
         shown.append((count, len(output.getvalue().splitlines()) - 1))
         busy.settle("seller_1", settlement_id=f"set_meanwhile_{count}")
 
-    count, _ = ledger_export.export(reader, interval, form="csv", output=output, show=show)
+    count, _ = ledger_export.export(call, interval, form="csv", output=output, show=show)
     assert count == before
     assert shown == [(number, number) for number in range(4, before + 1, 4)]
 
@@ -235,7 +235,7 @@ def test_a_file_gets_its_name_once_it_is_whole(
     file = tmp_path / "ledger.csv"
     file.write_text("the last one")
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_export, "_csv_writer", lambda output: _fails)
+        patch.setattr(ledger_export, "_writer", lambda form, output: _fails)
         with pytest.raises(ZeroDivisionError):
             export(*EVER, "--output", str(file))
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [
@@ -269,7 +269,7 @@ def test_a_device_keeps_its_place(busy: Engine) -> None:
 
 
 def test_an_entry_that_was_changed_behind_the_guards_shows(
-    busy: Engine, reader: Reader, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    busy: Engine, call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Sub-totals of seals say what was booked: here the entries that they sum up are others."""
     age(busy, days=1)
@@ -285,7 +285,7 @@ def test_an_entry_that_was_changed_behind_the_guards_shows(
     assert not file.exists()
     with pytest.raises(BooksDiffer):
         ledger_export.export(
-            reader,
+            call,
             Interval.read("2001-01-01", "2101-01-01"),
             form="jsonl",
             output=io.StringIO(),
@@ -347,10 +347,10 @@ def test_a_reader_may_take_its_time(
     limits = "-c idle_in_transaction_session_timeout=500ms"
     if db.info.server_version >= 170000:
         limits += " -c transaction_timeout=500ms"
-    with Reader(make_conninfo(dsn(), options=limits)) as reader:
-        reader.call("summary")
+    with reading(make_conninfo(dsn(), options=limits)) as call:
+        call("summary")
         time.sleep(0.8)
-        reader.call("summary")
+        call("summary")
 
 
 @pytest.mark.parametrize("command", [["export", "ledger", *EVER], ["report"]])
@@ -373,14 +373,14 @@ def test_a_login_that_may_not_read_the_books_is_told_the_grant(
 
 def test_a_session_that_reads_cannot_write(busy: Engine, dsn: Callable[..., str]) -> None:
     with (
-        Reader(dsn()) as reader,
+        reading(dsn()) as call,
         pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
     ):
-        reader.call("heartbeat", p_worker="worker_1", p_release="1.0")
+        call("heartbeat", p_worker="worker_1", p_release="1.0")
 
 
 def test_a_database_without_the_engine_is_not_read(empty_database: Callable[[], str]) -> None:
-    with pytest.raises(UserError, match="holds no payout engine"), Reader(empty_database()):
+    with pytest.raises(UserError, match="holds no payout engine"), reading(empty_database()):
         pass
 
 
@@ -397,5 +397,5 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(busy: Engine, command: li
 
 def test_an_interval_says_its_days() -> None:
     interval = Interval.read("2026-01-01", "2026-02-01")
-    assert (interval.begin, interval.end) == (date(2026, 1, 1), date(2026, 2, 1))
+    assert interval == (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
     assert str(interval) == "from 2026-01-01 to the end of the day before 2026-02-01 (UTC)"

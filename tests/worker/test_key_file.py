@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pytest
 
-from payout_engine.settings import KeyFile
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.worker.fakes import CANARY, make_order
@@ -40,7 +39,7 @@ async def started(
     async with (
         StripeDouble() as double,
         StripePayoutAdapter(
-            api_key=CANARY, key_file=KeyFile(str(path)), api_base=double.url, **options
+            api_key=CANARY, key_file=str(path), api_base=double.url, **options
         ) as adapter,
     ):
         assert await adapter.account_id() == "acct_platform"

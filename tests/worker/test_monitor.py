@@ -15,7 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from payout_engine import cli, metrics
-from payout_engine.settings import SettingsError, http_address
+from payout_engine.errors import UserError
+from payout_engine.settings import http_address
 from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.crash.workers import CANARY, OURS, Worker, wait_until
 from tests.engine import Engine
@@ -214,7 +215,7 @@ def test_an_address_is_a_host_and_a_port() -> None:
     assert http_address("127.0.0.1:9464") == ("127.0.0.1", 9464)
     assert http_address("[::1]:0") == ("::1", 0)
     for text in ("9464", ":9464", "127.0.0.1:", "127.0.0.1:99999", "http://x:1"):
-        with pytest.raises(SettingsError, match="--http must be a host and a port"):
+        with pytest.raises(UserError, match="--http must be a host and a port"):
             http_address(text)
 
 

@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from payout_engine import cli, errors
-from payout_engine.settings import Settings, SettingsError
+from payout_engine.errors import UserError
+from payout_engine.settings import Settings
 
 CASES: Final = int(os.environ.get("PAYOUT_SECRET_CASES", "300"))
 JUNK: Final = "%@/:?#& '\"\\=[]{}|,;+*~^é\n\t"
@@ -118,7 +119,7 @@ def test_no_part_of_a_secret_is_shown(
         shown = "".join(capsys.readouterr()) + caplog.text
         try:
             shown += repr(Settings.read(given))
-        except SettingsError as error:
+        except UserError as error:
             shown += f"{error!r}"
         assert code in (0, 1, 2), (command, given, shown)
         parts = re.findall(f"[{LETTERS}]{{4,}}", secret)
@@ -141,7 +142,7 @@ def test_no_part_of_a_secret_is_shown(
     ],
 )
 def test_a_url_that_libpq_takes_apart_otherwise_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"^DATABASE_URL is no libpq URI") as refusal:
+    with pytest.raises(UserError, match=r"^DATABASE_URL is no libpq URI") as refusal:
         Settings.read({"DATABASE_URL": url, "STRIPE_API_KEY": KEY})
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 

@@ -7,18 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from payout_engine.progress import ExportProgress, Progress
-from payout_engine.rows import Read
-
-READ: Read = {
-    "read_id": 1,
-    "kind": "comparison",
-    "token": "ct_1",
-    "path": "/v1/transfers",
-    "parameters": {},
-    "objects_seen": 100,
-    "objects_expected": 1000,
-}
+from payout_engine.output import Progress
 
 
 class Terminal(io.StringIO):
@@ -29,20 +18,12 @@ class Terminal(io.StringIO):
 def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
     """Show 200 more transfers of 1,000 at each of these seconds after the beginning, at 100."""
     now = 100.0
-    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("payout_engine.output.time.monotonic", lambda: now)
     with Progress(output) as line:
-        line.show(READ)
+        line.compared(100, 1000)
         for number, second in enumerate(seconds, start=1):
             now = 100.0 + second
-            line.show(
-                {
-                    "next_parameters": {},
-                    "objects_seen": 100 + 200 * number,
-                    "objects_found": 0,
-                    "result": None,
-                    "is_alarm": False,
-                }
-            )
+            line.compared(100 + 200 * number, 1000)
     return output.getvalue()
 
 
@@ -74,11 +55,12 @@ def test_a_count_beyond_the_expected_one_fills_the_bar(monkeypatch: pytest.Monke
 def export(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
     """Show 5,000 more entries at each of these seconds after the beginning."""
     now = 100.0
-    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
-    with ExportProgress(output) as line:
+    monkeypatch.setattr("payout_engine.output.time.monotonic", lambda: now)
+    with Progress(output, after_seconds=1.0) as line:
+        line.exported(0, datetime(2026, 1, 1, tzinfo=UTC))
         for number, second in enumerate(seconds, start=1):
             now = 100.0 + second
-            line.show(5000 * number, datetime(2026, 3, 1, tzinfo=UTC))
+            line.exported(5000 * number, datetime(2026, 3, 1, tzinfo=UTC))
     return output.getvalue()
 
 

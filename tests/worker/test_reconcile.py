@@ -13,7 +13,6 @@ from payout_engine import reconcile
 from payout_engine.database import worker_name
 from payout_engine.errors import PayoutError
 from payout_engine.reconcile import Reconciler
-from payout_engine.rows import Read, ReadReport
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
 from tests.worker.fakes import CANARY, STRIPE_NOW, FakeListings, RecordingDatabase, bad_argument
 
@@ -138,12 +137,12 @@ def test_a_failure_of_all_reads_is_raised_and_no_more_are_claimed() -> None:
 
 
 def test_a_read_shows_its_progress() -> None:
-    database = RecordingDatabase(
-        claim_reads=[[reading(3, "comparison")]], report_page=[told(AFTER_FIRST), told()]
-    )
-    seen: list[Read | ReadReport] = []
-    asyncio.run(make(database, FakeListings(FIRST, LAST)).read("comparison", seen.append))
-    assert seen == [reading(3, "comparison"), *told(AFTER_FIRST), *told()]
+    read = reading(3, "comparison") | {"objects_expected": 9}
+    database = RecordingDatabase(claim_reads=[[read]], report_page=[told(AFTER_FIRST), told()])
+    shown: list[tuple[int, int]] = []
+    listings = FakeListings(FIRST, LAST)
+    asyncio.run(make(database, listings).read("comparison", lambda *counts: shown.append(counts)))
+    assert shown == [(0, 9), (2, 9), (2, 9)]
 
 
 def test_a_page_that_is_refused_is_raised() -> None:

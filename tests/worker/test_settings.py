@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from payout_engine.settings import Settings, SettingsError
+from payout_engine.errors import UserError
+from payout_engine.settings import Settings, is_livemode, mode_of
 from tests.worker.fakes import CANARY
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
@@ -17,7 +18,7 @@ def test_a_database_and_a_key_are_enough() -> None:
     assert settings.database_url == GOOD["DATABASE_URL"]
     assert settings.stripe_api_key == CANARY
     assert settings.stripe_api_base == "https://api.stripe.com"
-    assert (settings.max_in_flight, settings.claim_limit) == (100, 100)
+    assert settings.max_in_flight == 100
     assert settings.reconcile_minutes == 60
 
 
@@ -34,20 +35,19 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "mode", "is_livemode"),
+    ("key", "mode", "livemode"),
     [
         ("sk_test_abc", "test", False),
         ("rk_live_abc", "live", True),
         ("sk_org_live_abc", "live", True),
-        ("sk_abc", "?", None),
+        ("sk_abc", "unknown", None),
     ],
 )
 def test_the_mode_of_a_key_is_read_from_its_prefix(
-    key: str, mode: str, is_livemode: bool | None
+    key: str, mode: str, livemode: bool | None
 ) -> None:
-    settings = Settings.read({**GOOD, "STRIPE_API_KEY": key})
-    assert settings.key_mode == mode.replace("?", "unknown")
-    assert settings.is_livemode is is_livemode
+    assert mode_of(key) == mode
+    assert is_livemode(key) is livemode
 
 
 @pytest.mark.parametrize("name", list(GOOD))
@@ -83,7 +83,7 @@ def test_the_file_may_be_one_of_an_editor_that_marks_utf_8(tmp_path: Path, name:
 )
 def test_a_url_of_another_program_is_refused_with_what_is_wrong_in_it(url: str, told: str) -> None:
     """Each was told to write characters of the password anew."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         Settings.read({**GOOD, "DATABASE_URL": url})
     wrong = str(caught.value).removeprefix("DATABASE_URL is no libpq URI or connection string: ")
     assert wrong.startswith(told)
@@ -99,7 +99,7 @@ def test_a_secret_that_is_given_in_place_of_its_file_is_not_shown(
     if content is not None:
         file.write_bytes(content)
     given = GOOD[name] if content is None else str(file)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         Settings.read({**GOOD, name: "", f"{name}_FILE": given})
     assert str(caught.value).startswith(f"{name}_FILE")
     assert "cannot be read: " in str(caught.value)
@@ -144,12 +144,12 @@ def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> No
             "PAYOUT_RECONCILE_MINUTES must be a whole number from 0 to 9999",
         ),
         ({"PAYOUT_MAX_IN_FLIGHT": "1.5"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
-        ({"PAYOUT_CLAIM_LIMIT": "1001"}, "must be a whole number from 1 to 1000"),
-        ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "10000"}, "must be a whole number from 1 to 9999"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "many"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, str], message: str) -> None:
-    with pytest.raises(SettingsError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         Settings.read({**GOOD, **changes})
     assert CANARY not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -20,7 +20,8 @@ import aiohttp
 
 from payout_engine import metrics
 from payout_engine.backoff import Backoff
-from payout_engine.settings import Settings, SettingsError
+from payout_engine.errors import UserError
+from payout_engine.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,9 @@ class AlarmHook:
         self._is_closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Raise SettingsError if there is no such command: the first alarm would be lost."""
+        """Raise UserError if there is no such command: the first alarm would be lost."""
         if self._command and shutil.which(self._command[0]) is None:
-            raise SettingsError(
+            raise UserError(
                 "PAYOUT_ALARM_COMMAND names a program that is not there or may not be run: give "
                 "its whole path"
             )

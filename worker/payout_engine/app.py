@@ -1,7 +1,8 @@
-"""The procrastinate app: its worker takes the wake-up jobs, and the engine runs beside it.
+"""The procrastinate app with its tasks: a wake-up job wakes the engine, which runs beside it.
 
+A wake-up job says that there may be work, never which, and may come twice, late or for nothing.
 `payout-engine worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run
-it; the plain one ends when the database restarts, so a service manager must start it again.
+the app; the plain one ends when the database restarts, so a service manager must start it again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 from typing import Any, Final, Unpack
 
 import psycopg
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
@@ -21,14 +22,12 @@ from payout_engine import RELEASE, errors, metrics, monitor, service
 from payout_engine.backoff import Backoff
 from payout_engine.database import Login, connection_string, wait_for_database, worker_name
 from payout_engine.engine import Engine, run_engine
-from payout_engine.settings import Settings, database_url
+from payout_engine.settings import Settings, database_url, mode_of
 from payout_engine.stripe_payout_adapter import AccountUnknown, KeyRefused
 
 logger = logging.getLogger(__name__)
 
 QUEUE: Final = "payouts"
-# A run of the queue's worker that lasted longer than this counts as a success.
-LASTING_SECONDS: Final = 60.0
 # The tasks that are cancelled when a worker stops have so long to end.
 CANCEL_SECONDS: Final = 5.0
 
@@ -47,10 +46,6 @@ class PayoutApp(App):
         await super().run_worker_async(**options)
 
 
-async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)  # among the pool's kwargs it breaks the listener
-
-
 def _create_pool(**arguments: Any) -> AsyncConnectionPool:
     """Create the queue's pool when it is opened: importing this module needs no database.
 
@@ -65,14 +60,14 @@ def _create_pool(**arguments: Any) -> AsyncConnectionPool:
 app = PayoutApp(
     connector=PsycopgConnector(
         pool_factory=_create_pool,
-        configure=_configure,
+        # Among the pool's kwargs it breaks the listener.
+        configure=lambda connection: connection.set_autocommit(True),
         min_size=0,  # it connects when it must: then a database that is down is seen soon
         max_size=4,
         timeout=5,
         reconnect_timeout=3,
         name="queue",
     ),
-    import_paths=["payout_engine.tasks"],
     worker_defaults={
         "queues": [QUEUE],
         "concurrency": 2,
@@ -81,6 +76,27 @@ app = PayoutApp(
         "shutdown_graceful_timeout": 1.0,
     },
 )
+
+
+@app.task(name="payout.execute", queue=QUEUE, retry=False, pass_context=True)
+async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
+    """Carry all due transfers: of this payout job, and of any other.
+
+    Raises nothing for answers of Stripe, and ends before the queue could take it for stalled.
+    """
+    logger.debug("wake-up job of payout job %s", payout_job_id, extra={"event": "woken"})
+    await context.additional_context["engine"].pump.drain()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="payout.sweep", queue=QUEUE, retry=False, pass_context=True)
+async def sweep(context: JobContext, timestamp: int) -> None:
+    """Sweep once more than the engine does by itself, which is far more often.
+
+    It exists because procrastinate 3.10 watches over its listener and its heartbeat only where
+    a periodic task is registered (its issue 1597).
+    """
+    await context.additional_context["engine"].sweep()
 
 
 async def run_until_stopped(settings: Settings) -> None:
@@ -177,7 +193,7 @@ async def _work_while_accepted(settings: Settings, login: Login, engine: Engine)
         if not ready:
             ready = (
                 f"payout-engine {RELEASE}: database {login.database} as "
-                f"{login.role}, Stripe account {account} in {settings.key_mode} mode"
+                f"{login.role}, Stripe account {account} in {mode_of(settings.stripe_api_key)} mode"
             )
             logger.info("%s", ready, extra={"event": "ready"})
             service.notify("READY=1")
@@ -202,6 +218,4 @@ async def _listen_for_ever(engine: Engine) -> None:
             level = engine.database.level(cause, logging.ERROR, since=began_at)
             told, reason = "the queue's worker failed: %s", errors.one_line(error)
             logger.log(level, told, reason, extra={"event": "queue_failed"})
-        if clock() - began_at > LASTING_SECONDS:
-            backoff.reset()
-        await backoff.pause()
+        await backoff.pause(after_seconds=clock() - began_at)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Final
+
+LASTING_SECONDS: Final = 60.0
 
 
 class Backoff:
@@ -24,8 +27,10 @@ class Backoff:
         """Begin with the first pause again."""
         self._next_seconds = self._first_seconds
 
-    async def pause(self) -> None:
-        """Sleep for the next pause."""
+    async def pause(self, *, after_seconds: float = 0.0) -> None:
+        """Sleep for the next pause; the first one again after a run that lasted for a minute."""
+        if after_seconds > LASTING_SECONDS:
+            self.reset()
         seconds = self._next_seconds
         self._next_seconds = min(2 * seconds, self._longest_seconds)
         await asyncio.sleep(random.uniform(self._shortest_part * seconds, seconds))

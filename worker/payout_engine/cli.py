@@ -16,7 +16,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Final, NoReturn
 
@@ -25,18 +24,22 @@ import psycopg
 from payout_engine import RELEASE, logs, processes
 from payout_engine import export as ledger_export
 from payout_engine.app import run_until_stopped
-from payout_engine.database import connection_string, inspect_database, worker_name
+from payout_engine.database import connection_string, inspect_database, reading, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import PayoutError, UserError, sentence
 from payout_engine.migrate import bring_to_date
-from payout_engine.output import UNWRITABLE, open_closed_streams, print_no_more, written_to
-from payout_engine.progress import ExportProgress, Progress
-from payout_engine.reading import Reader
+from payout_engine.output import (
+    UNWRITABLE,
+    Progress,
+    open_closed_streams,
+    print_no_more,
+    written_to,
+)
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
-from payout_engine.settings import DATABASE, ENVIRONMENT, Settings, database_url, http_address
+from payout_engine.settings import DATABASE, ENVIRONMENT, Settings, database_url
 from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import AccountUnknown
 
@@ -78,9 +81,7 @@ def worker(options: argparse.Namespace) -> int:
         processes.end_with(options.parent)
     code = 0
     try:
-        settings = Settings.read(os.environ)
-        if options.http:
-            settings = replace(settings, http=http_address(options.http))
+        settings = Settings.read(os.environ, http=options.http)
         if options.processes > 1:
             code = asyncio.run(processes.run(_each_alone(options, settings)))
         else:
@@ -100,11 +101,9 @@ def worker(options: argparse.Namespace) -> int:
 
 def _each_alone(options: argparse.Namespace, settings: Settings) -> list[list[str]]:
     """Return the command for each of several workers; monitors find them at ports in a row."""
-    form, level = options.log_format, options.log_level
     # With -P as the command itself: nothing is imported from the current directory.
-    command = [sys.executable, "-P", "-m", "payout_engine", "worker"]
-    parent = f"--parent={os.getpid()}"
-    command += [parent, f"--log-level={level}", f"--log-format={form}"]
+    command = [sys.executable, "-P", "-m", "payout_engine", *Parser.given]
+    command += ["--processes=1", f"--parent={os.getpid()}"]
     if settings.http is None:
         return [command] * options.processes
     host, port = settings.http
@@ -129,15 +128,14 @@ async def _doctor(options: argparse.Namespace) -> int:
         ) from None
     if options.quiet:
         checks = [check for check in checks if check["status"] != "ok"]
-    found = {check["status"] for check in checks}
-    status = next((level for level in ("failure", "warning") if level in found), "ok")
+    levels = [*MARKS]
+    status = max((check["status"] for check in checks), key=levels.index, default="ok")
     if options.json:
         told = {"status": status, "versions": _versions(), "checks": checks}
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         _print_checks(checks, with_versions=not options.quiet)
-    fails = ("failure", "warning") if options.fail_on == "warning" else ("failure",)
-    return 1 if status in fails else 0
+    return int(levels.index(status) >= levels.index(options.fail_on))
 
 
 def _versions() -> dict[str, str]:
@@ -166,7 +164,7 @@ def reconcile(options: argparse.Namespace) -> int:
 async def _reconcile(settings: Settings) -> int:
     async with open_engine(settings) as engine:
         with Progress(sys.stdout) as progress:
-            found = await engine.reconciler.run(progress.show)
+            found = await engine.reconciler.run(progress.compared)
         waiting: list[OpenDiscrepancies] = await engine.database.call("open_discrepancies")
     for name, count in found.items():
         print(f"{name:22}", "   failed" if count is None else f"{count:9,}")
@@ -185,8 +183,8 @@ def report(options: argparse.Namespace) -> int:
     """write the state of all payouts as one HTML page, under a login in payout_auditor"""
     from payout_engine.report import page  # no other command needs its template
 
-    with Reader(database_url(os.environ)) as reader:
-        html = page(reader.call("summary"))
+    with reading(database_url(os.environ)) as call:
+        html = page(call("summary"))
     with written_to(options.output) as output:
         output.write(html)
     return 0
@@ -197,12 +195,13 @@ def export(options: argparse.Namespace) -> int:
     interval = ledger_export.Interval.read(options.begin, options.end)
     try:
         with (
-            Reader(database_url(os.environ)) as reader,
+            reading(database_url(os.environ)) as call,
             written_to(options.output) as output,
-            ExportProgress(sys.stderr) as progress,
+            Progress(sys.stderr, after_seconds=1.0) as progress,
         ):
+            progress.exported(0, interval.begin)  # the rate counts from here
             count, totals = ledger_export.export(
-                reader, interval, form=options.format, output=output, show=progress.show
+                call, interval, form=options.format, output=output, show=progress.exported
             )
     except ledger_export.BooksDiffer as error:
         print("payout-engine:", error, file=sys.stderr)

@@ -1,4 +1,7 @@
-"""The one way to the database: `call` runs one payout function with named arguments."""
+"""The one way to the database: `call` runs one payout function with named arguments.
+
+Workers have a pool of connections, and people who read a session that cannot write.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import conninfo, sql
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import RELEASE, errors, metrics, service
@@ -24,6 +31,7 @@ from payout_engine.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+Call: TypeAlias = Callable[..., list[Any]]
 R = TypeVar("R", bound=Mapping[str, object])
 # A peer that vanishes without a word is noticed within about ten seconds.
 NETWORK: Final = {
@@ -52,18 +60,21 @@ ALARM: Final = "payout alarm: "
 START: Final = secrets.token_hex(3)
 
 INSPECT: Final = """
-select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
-    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
-    current_setting(%s, true) = 'yes',
+select quote_ident(current_user) as role,
+    to_regnamespace('payout_api') is not null as has_engine,
+    exists (select from pg_roles
+        where rolname = 'payout_worker' and pg_has_role(oid, 'usage')) as is_worker,
+    current_setting(%s, true) is not distinct from 'yes' as is_direct,
     exists (select from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
         where (n.nspname, p.proname) = ('payout_api', 'release')
-        and has_function_privilege(p.oid, 'execute')),
+        and has_function_privilege(p.oid, 'execute')) as tells_release,
     exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
         join pg_roles as o on o.rolname = 'payout_owner'
         and pg_has_role(n.nspowner, o.oid, 'member')
         where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
-        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update')),
-    has_schema_privilege(to_regnamespace('payout_api')::oid, 'usage')
+        and has_schema_privilege(n.oid, 'usage')
+        and has_table_privilege(c.oid, 'update')) as has_queue,
+    has_schema_privilege(to_regnamespace('payout_api')::oid, 'usage') as may_look
 """
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
@@ -135,12 +146,11 @@ class Login:
             raise errors.UserError(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
-        ours = RELEASE
-        if self.release is not None and not _goes_with(self.release, ours):
+        if self.release is not None and not _goes_with(self.release):
             raise errors.UserError(
                 f"the database {self.database} is of release {self.release} and this is "
-                f"payout-engine {ours}: run payout-engine migrate of the newer one, then replace "
-                "the workers"
+                f"payout-engine {RELEASE}: run payout-engine migrate of the newer one, then "
+                "replace the workers"
             )
 
     def check_worker(self) -> None:
@@ -161,35 +171,26 @@ async def inspect_database(database_url: str) -> Login:
     try:
         # Without a transaction, which a pooler of single statements refuses.
         connecting = await psycopg.AsyncConnection.connect(
-            connection_string(database_url), autocommit=True
+            connection_string(database_url), autocommit=True, row_factory=dict_row
         )
     except psycopg.OperationalError as error:
         refuse_hopeless(error)
         raise
     async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker, is_direct, tells, has_queue, may_look)] = await (
-            await connection.execute(INSPECT, [PROOF])
-        ).fetchall()
+        [found] = await (await connection.execute(INSPECT, [PROOF])).fetchall()
         release = None
-        if tells and not may_look:  # functions without rights of their own are everybody's
-            raise errors.UserError(
-                f"the database {info.dbname} has lost the rights of the engine's roles, as by "
-                "pg_restore --no-acl: run payout-engine migrate as its owner"
-            )
-        if tells:
-            [(release,)] = await (
-                await connection.execute("select payout_api.release()")
-            ).fetchall()
-        return Login(
-            database=f"{info.dbname} at {info.host}:{info.port}",
-            role=role,
-            has_engine=has_engine,
-            is_worker=is_worker,
-            is_direct=is_direct is True,
-            release=release,
-            has_queue=has_queue,
-        )
+        may_look = found.pop("may_look")
+        if found.pop("tells_release"):
+            if not may_look:  # functions without rights of their own are everybody's
+                raise errors.UserError(
+                    f"the database {info.dbname} has lost the rights of the engine's roles, as by "
+                    "pg_restore --no-acl: run payout-engine migrate as its owner"
+                )
+            told = await connection.execute("select payout_api.release() as release")
+            [release] = [row["release"] for row in await told.fetchall()]
+        database = f"{info.dbname} at {info.host}:{info.port}"
+        return Login(database=database, release=release, **found)
 
 
 def refuse_hopeless(error: psycopg.OperationalError) -> None:
@@ -199,11 +200,15 @@ def refuse_hopeless(error: psycopg.OperationalError) -> None:
             raise errors.UserError(advice or _refusal(error)) from None
 
 
-def _goes_with(release: str, ours: str) -> bool:
-    """Tell whether a schema and a program may work together: at most one minor release apart."""
-    (major, minor), (our_major, our_minor) = (
-        tuple(map(int, text.split(".")[:2])) for text in (release, ours)
-    )
+def number_of(release: str) -> tuple[int, int]:
+    """Return the major and the minor number of a release."""
+    major, minor = release.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _goes_with(release: str) -> bool:
+    """Tell whether a schema and this program may work together: at most a minor release apart."""
+    (major, minor), (our_major, our_minor) = number_of(release), number_of(RELEASE)
     return major == our_major and abs(minor - our_minor) <= 1
 
 
@@ -292,7 +297,7 @@ class Database:
         call that is safe to repeat; a call that ran into a timeout of the server only with
         `retry_timeouts`. Raises the exceptions of `payout_engine.errors`, or psycopg's.
         """
-        query = function_call(function, arguments)
+        query = _function_call(function, arguments)
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + retry_seconds
         backoff = _backoff()
@@ -372,7 +377,43 @@ class Database:
             self._on_alarm(alarm)
 
 
-def function_call(function: str, arguments: Mapping[str, object]) -> sql.Composed:
+@contextmanager
+def reading(database_url: str) -> Iterator[Call]:
+    """Give a `call` as that of `Database`, in one snapshot and a session that cannot write.
+
+    A login in payout_auditor is enough. Raises UserError if the engine is not there or the login
+    may not read it, an exception of `payout_engine.errors`, or psycopg's.
+    """
+    login = asyncio.run(inspect_database(database_url))
+    login.check_engine()
+    settings = connection_string(
+        database_url,
+        statement_timeout="5min",
+        idle_in_transaction_session_timeout="0",  # a reader of the output may be slow
+        default_transaction_read_only="on",
+        default_transaction_isolation=r"repeatable\ read",
+        timezone="UTC",
+    )
+    with psycopg.connect(settings, row_factory=dict_row, autocommit=True) as connection:
+        lift_transaction_timeout(connection)
+        connection.autocommit = False  # the first call begins the snapshot
+        set_json_loads(partial(json.loads, parse_float=Decimal), connection)
+
+        def call(function: str, **arguments: object) -> list[Any]:
+            try:
+                return connection.execute(_function_call(function, arguments), arguments).fetchall()
+            except psycopg.errors.InsufficientPrivilege:
+                raise errors.UserError(
+                    f"login {login.role} may not read the books: grant payout_auditor to "
+                    f"{login.role}"
+                ) from None
+            except psycopg.Error as error:
+                raise errors.of(error) from None
+
+        yield call
+
+
+def _function_call(function: str, arguments: Mapping[str, object]) -> sql.Composed:
     """Return the query that calls ``payout_api.<function>`` with named arguments."""
     named = (
         sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))

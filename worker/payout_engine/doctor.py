@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from payout_engine.database import Database, connection_string
 from payout_engine.errors import redact
 from payout_engine.reconcile import READ_FAILURES
 from payout_engine.rows import Check
-from payout_engine.settings import KeyFile, Settings
+from payout_engine.settings import Settings, is_livemode, mode_of
 from payout_engine.stripe_payout_adapter import AccountUnknown, StripePayoutAdapter
 
 SECONDS_A_DAY: Final = 86_400
@@ -48,55 +47,53 @@ async def examine(settings: Settings) -> list[Check]:
             account_id, found = await _stripe(settings, adapter)
             stripe_now = adapter.stripe_now()
         checks += found
-    machine = await inspect_machine(settings.database_url)
-    checks += [_clock(machine, stripe_now), _disk(machine)]
+    now, usage = await inspect_machine(settings.database_url)
+    checks += [_clock(now, stripe_now), _disk(usage)]
     async with Database(settings.database_url) as database:
         rows: list[Check] = await database.call(
             "doctor",
             p_stripe_account_id=account_id,
-            p_is_livemode=settings.is_livemode,
+            p_is_livemode=is_livemode(settings.stripe_api_key),
         )
     return checks + rows
 
 
+def _check(name: str, detail: str, hint: str | None = None, status: str = "ok") -> Check:
+    return {"check_name": name, "status": status, "detail": detail, "hint": hint}
+
+
 def _key(settings: Settings) -> list[Check]:
     """Check the age and kind of the key, as far as they can be known."""
-    check: Check = {"check_name": "Stripe key", "status": "ok", "detail": "", "hint": None}
-    if not settings.stripe_api_key:
-        return [check | {"detail": "none is set: Stripe is not asked"}]
-    check["detail"] = f"{settings.key_mode} mode"
-    kind = "restricted" if settings.stripe_api_key.startswith("rk_") else "secret"
-    days = _age_in_days(settings.key_file)
-    rotation: Check = {
-        "check_name": "the key is rotated",
-        "status": "ok",
-        "detail": f"a {kind} key in "
-        + ("the environment" if days is None else f"a file that was written {days} days ago"),
-        "hint": ROTATION,
-    }
-    if days is not None and days > OLD_KEY_DAYS:
-        rotation["status"] = "warning"
-    elif kind == "secret" and settings.is_livemode:
-        rotation |= {"status": "warning", "hint": f"{RESTRICTED}; {ROTATION}"}
-    return [check, rotation]
-
-
-def _age_in_days(key_file: KeyFile | None) -> int | None:
-    if key_file is None:
-        return None
-    return int((time.time() - Path(key_file.path).stat().st_mtime) // SECONDS_A_DAY)
+    key = settings.stripe_api_key
+    if not key:
+        return [_check("Stripe key", "none is set: Stripe is not asked")]
+    kind = "restricted" if key.startswith("rk_") else "secret"
+    days, place, hint, status = 0, "the environment", ROTATION, "ok"
+    if settings.key_file:
+        age_seconds = time.time() - Path(settings.key_file).stat().st_mtime
+        days = int(age_seconds // SECONDS_A_DAY)
+        place = f"a file that was written {days} days ago"
+    if days > OLD_KEY_DAYS:
+        status = "warning"
+    elif kind == "secret" and is_livemode(key):
+        status, hint = "warning", f"{RESTRICTED}; {ROTATION}"
+    return [
+        _check("Stripe key", f"{mode_of(key)} mode"),
+        _check("the key is rotated", f"a {kind} key in {place}", hint, status),
+    ]
 
 
 async def _stripe(
     settings: Settings, adapter: StripePayoutAdapter
 ) -> tuple[str | None, list[Check]]:
     """Return the account that the key belongs to, if Stripe says it, and its rights as checks."""
-    answers: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
+    name = "Stripe answers"
     try:
         account_id = await adapter.account_id()
     except AccountUnknown as error:
-        return None, [_failed(answers, error, "See STRIPE_API_KEY and STRIPE_API_BASE.")]
-    answers["detail"] = f"account {account_id} at {settings.stripe_api_base}"
+        return None, [
+            _check(name, redact(str(error)), "See STRIPE_API_KEY and STRIPE_API_BASE.", "failure")
+        ]
     rights = [
         await _right(
             "Stripe lists transfers",
@@ -126,6 +123,7 @@ async def _stripe(
             "Nothing can be paid: the key needs the right to write transfers.",
         ),
     ]
+    answers = _check(name, f"account {account_id} at {settings.stripe_api_base}")
     return account_id, [answers, *rights]
 
 
@@ -137,30 +135,15 @@ async def _right(
     *,
     status: str = "failure",
 ) -> Check:
-    check: Check = {"check_name": name, "status": "ok", "detail": detail, "hint": hint}
     try:
         await attempt()
     except READ_FAILURES as error:
-        return _failed(check, error, hint) | {"status": status}
-    return check
+        return _check(name, redact(str(error)) or type(error).__name__, hint, status)
+    return _check(name, detail, hint)
 
 
-def _failed(check: Check, error: Exception, hint: str) -> Check:
-    told = redact(str(error)) or type(error).__name__
-    return check | {"status": "failure", "detail": told, "hint": hint}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The clock of the server, and its disk, if it is this machine's."""
-
-    now: datetime
-    free_bytes: int | None = None
-    disk_bytes: int | None = None
-
-
-async def inspect_machine(database_url: str) -> Machine:
-    """Connect, and return what the server's machine is like."""
+async def inspect_machine(database_url: str) -> tuple[datetime, tuple[int, int] | None]:
+    """Return the server's time, and free and all bytes of its disk, if that is this machine's."""
     query = (
         "select clock_timestamp(), (select setting from pg_settings where name = 'data_directory')"
     )
@@ -168,34 +151,27 @@ async def inspect_machine(database_url: str) -> Machine:
         is_here = connection.info.host.startswith("/") or connection.info.hostaddr in LOOPBACK
         [(now, directory)] = await (await connection.execute(query)).fetchall()
     if not is_here or directory is None or not Path(directory, "PG_VERSION").exists():
-        return Machine(now=now)
+        return now, None
     usage = shutil.disk_usage(directory)
-    return Machine(now=now, free_bytes=usage.free, disk_bytes=usage.total)
+    return now, (usage.free, usage.total)
 
 
-def _clock(machine: Machine, stripe_now: datetime | None) -> Check:
-    check: Check = {
-        "check_name": "the clock is Stripe's",
-        "status": "ok",
-        "detail": "not compared",
-        "hint": "set the server's clock: claims are refused while it is five minutes off",
-    }
+def _clock(now: datetime, stripe_now: datetime | None) -> Check:
+    name = "the clock is Stripe's"
+    hint = "set the server's clock: claims are refused while it is five minutes off"
     if stripe_now is None:
-        return check
-    apart = abs((machine.now - stripe_now).total_seconds())
-    check["detail"] = f"{apart:.0f} seconds apart"
-    return check | {"status": "failure"} if apart > CLOCKS_APART_SECONDS else check
+        return _check(name, "not compared", hint)
+    apart = abs((now - stripe_now).total_seconds())
+    status = "failure" if apart > CLOCKS_APART_SECONDS else "ok"
+    return _check(name, f"{apart:.0f} seconds apart", hint, status)
 
 
-def _disk(machine: Machine) -> Check:
-    check: Check = {
-        "check_name": "the server's disk has room",
-        "status": "ok",
-        "detail": "not known from here: watch it where the server runs",
-        "hint": "a full disk stops settlements: give it room, and see the log and its slots",
-    }
-    if machine.free_bytes is None or machine.disk_bytes is None:
-        return check
-    free, whole = machine.free_bytes, machine.disk_bytes
-    check["detail"] = f"{free / 2**30:,.1f} of {whole / 2**30:,.1f} GB are free"
-    return check | {"status": "warning"} if free < LEAST_ROOM * whole else check
+def _disk(usage: tuple[int, int] | None) -> Check:
+    name = "the server's disk has room"
+    hint = "a full disk stops settlements: give it room, and see the log and its slots"
+    if usage is None:
+        return _check(name, "not known from here: watch it where the server runs", hint)
+    free, whole = usage
+    status = "warning" if free < LEAST_ROOM * whole else "ok"
+    told = f"{free / 2**30:,.1f} of {whole / 2**30:,.1f} GB are free"
+    return _check(name, told, hint, status)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from payout_engine import RELEASE, errors, metrics
 from payout_engine.alarms import AlarmHook
@@ -30,6 +30,11 @@ from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 
 logger = logging.getLogger(__name__)
 
+Seconds: TypeAlias = tuple[float, float]
+# A name, an act, and between how many seconds it comes first, and then again.
+Round: TypeAlias = tuple[str, Callable[[], Awaitable[object]], Seconds, Seconds]
+
+AT_ONCE: Final = (0.0, 0.0)
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
 BEAT_SECONDS: Final = (8.0, 12.0)
@@ -110,8 +115,8 @@ class Engine:
         name: str,
         act: Callable[[], Awaitable[object]],
         *,
-        first: tuple[float, float] = (0.0, 0.0),
-        between: tuple[float, float],
+        first: Seconds = AT_ONCE,
+        between: Seconds,
     ) -> None:
         """Act for ever: first after so many seconds, then again after others.
 
@@ -156,7 +161,6 @@ async def open_engine(
             reporter=Reporter(database=database, on_reported=on_reported),
             compare_newest=reconciler.compare_newest,
             max_in_flight=settings.max_in_flight,
-            claim_limit=settings.claim_limit,
         ) as pump:
             yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 
@@ -166,34 +170,24 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
     """Open an engine that also sweeps and reads Stripe's lists, under a watchdog."""
     async with open_engine(settings) as engine:
         reconciler, minutes = engine.reconciler, settings.reconcile_minutes
-        look_up = partial(reconciler.read, "lookup")
-        beside = [
-            engine.repeat("the heartbeat", engine.beat, between=BEAT_SECONDS),
-            engine.repeat("the sweep", engine.sweep, between=SWEEP_SECONDS),
-            engine.repeat("looking up", look_up, between=LOOK_UP_SECONDS),
-            engine.repeat(
-                "comparing the newest transfers",
-                reconciler.compare_newest,
-                first=NEWEST_SECONDS,  # the first time of all comes with the first claim
-                between=NEWEST_SECONDS,
-            ),
+        newest = reconciler.compare_newest
+        # The newest transfers are compared for the first time with the first claim. A fleet that
+        # starts together does not reconcile together, and one that restarts often does it too.
+        rounds: list[Round] = [
+            ("the heartbeat", engine.beat, AT_ONCE, BEAT_SECONDS),
+            ("the sweep", engine.sweep, AT_ONCE, SWEEP_SECONDS),
+            ("looking up", partial(reconciler.read, "lookup"), AT_ONCE, LOOK_UP_SECONDS),
+            ("comparing the newest transfers", newest, NEWEST_SECONDS, NEWEST_SECONDS),
         ]
         if minutes:
-            # A fleet that starts together does not read together, and one that restarts often
-            # reconciles all the same.
-            reconcile = engine.repeat(
-                "reconciling",
-                reconciler.run,
-                first=(0, 60 * minutes),
-                between=(54 * minutes, 66 * minutes),
-            )
-            beside.append(reconcile)
+            between = (54.0 * minutes, 66.0 * minutes)
+            rounds.append(("reconciling", reconciler.run, (0.0, 60.0 * minutes), between))
         if settings.http:
-            measure = engine.repeat(
-                "measuring", engine.measure, first=FIRST_MEASURE_SECONDS, between=MEASURE_SECONDS
-            )
-            beside.append(measure)
-        tasks = [asyncio.create_task(act) for act in beside]
+            rounds.append(("measuring", engine.measure, FIRST_MEASURE_SECONDS, MEASURE_SECONDS))
+        tasks = [
+            asyncio.create_task(engine.repeat(name, act, first=first, between=between))
+            for name, act, first, between in rounds
+        ]
         is_over = watch(asyncio.get_running_loop())
         try:
             yield engine

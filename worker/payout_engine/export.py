@@ -9,12 +9,12 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Final, TextIO
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
+from typing import Final, NamedTuple, TextIO
 
+from payout_engine.database import Call
 from payout_engine.errors import UserError
-from payout_engine.reading import Reader
 from payout_engine.rows import Entry, LedgerTotal
 
 PAGE_LIMIT: Final = 5000
@@ -29,17 +29,16 @@ class BooksDiffer(Exception):
     """The sums of the entries are not those of the books; the message says where."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Days of UTC, from the first on, before the last."""
+class Interval(NamedTuple):
+    """Days of UTC: from a midnight on, before another."""
 
-    begin: date
-    end: date
+    begin: datetime
+    end: datetime
 
     @classmethod
     def read(cls, begin: str, end: str) -> Interval:
         """Return the interval of two dates. Raises UserError if it is none."""
-        interval = cls(begin=_date("--from", begin), end=_date("--to", end))
+        interval = cls(_midnight("--from", begin), _midnight("--to", end))
         if interval.begin >= interval.end:
             raise UserError(
                 f"--to {end} is not after --from {begin}: the day of --to is left out, so a single "
@@ -50,37 +49,30 @@ class Interval:
     @property
     def arguments(self) -> dict[str, datetime]:
         """The arguments by which the functions of the ledger take it."""
-        return {"p_from": _midnight(self.begin), "p_to": _midnight(self.end)}
+        return {"p_from": self.begin, "p_to": self.end}
 
     def is_over(self) -> bool:
         """Say whether no more can be booked in it."""
-        return _midnight(self.end) <= datetime.now(UTC)
+        return self.end <= datetime.now(UTC)
 
     def __str__(self) -> str:
-        return f"from {self.begin} to the end of the day before {self.end} (UTC)"
+        begin, end = self.begin.date(), self.end.date()
+        return f"from {begin} to the end of the day before {end} (UTC)"
 
 
-def _date(option: str, text: str) -> date:
-    try:
+def _midnight(option: str, text: str) -> datetime:
+    with suppress(ValueError):
         day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        raise UserError(f"{option} {text!r} is no date: write one as 2026-01-31")
-    return day
+        if day.isoformat() == text:
+            return datetime.combine(day, time(), UTC)
+    raise UserError(f"{option} {text!r} is no date: write one as 2026-01-31")
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def entries(reader: Reader, interval: Interval) -> Iterator[Entry]:
+def entries(call: Call, interval: Interval) -> Iterator[Entry]:
     """Read the entries of the interval in the order of their ids, a page at a time."""
     after: dict[str, int] = {}
     while True:
-        page: list[Entry] = reader.call(
-            "ledger_page", **interval.arguments, **after, p_limit=PAGE_LIMIT
-        )
+        page: list[Entry] = call("ledger_page", **interval.arguments, **after, p_limit=PAGE_LIMIT)
         yield from page
         if len(page) < PAGE_LIMIT:
             return
@@ -88,7 +80,7 @@ def entries(reader: Reader, interval: Interval) -> Iterator[Entry]:
 
 
 def export(
-    reader: Reader,
+    call: Call,
     interval: Interval,
     *,
     form: str,
@@ -99,17 +91,17 @@ def export(
 
     Raises BooksDiffer if the sums of the entries are not those totals.
     """
-    write = (_csv_writer if form == "csv" else _json_writer)(output)
+    write = _writer(form, output)
     sums: Counter[tuple[str, str, str]] = Counter()
     count = 0
-    for count, entry in enumerate(entries(reader, interval), start=1):
+    for count, entry in enumerate(entries(call, interval), start=1):
         write(entry)
         for side, name in (("debit", entry["debit_account"]), ("credit", entry["credit_account"])):
             # The accounts of payees are one here, as in ledger_totals.
             sums[side, name.partition(":")[0], entry["currency"]] += entry["amount_minor"]
         if count % PAGE_LIMIT == 0:
             show(count, entry["booked_at"])
-    totals: list[LedgerTotal] = reader.call("ledger_totals", **interval.arguments)
+    totals: list[LedgerTotal] = call("ledger_totals", **interval.arguments)
     books = Counter(
         {
             (side, total["account"], total["currency"]): int(amount)
@@ -127,29 +119,19 @@ def export(
     return count, totals
 
 
-def _csv_writer(output: TextIO) -> Callable[[Entry], None]:
+def _writer(form: str, output: TextIO) -> Callable[[Entry], object]:
+    if form == "jsonl":
+        encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode
+        return lambda entry: output.write(f"{encode(entry)}\n")
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow(COLUMNS)
-
-    def write(entry: Entry) -> None:
-        writer.writerow([_cell(value) for value in entry.values()])
-
-    return write
+    return lambda entry: writer.writerow([_cell(value) for value in entry.values()])
 
 
 def _cell(value: object) -> object:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA) else value
     return _moment(value) if isinstance(value, datetime) else value
-
-
-def _json_writer(output: TextIO) -> Callable[[Entry], None]:
-    encode = json.JSONEncoder(ensure_ascii=False, default=_json_value).encode
-
-    def write(entry: Entry) -> None:
-        output.write(f"{encode(entry)}\n")
-
-    return write
 
 
 def _json_value(value: object) -> str:

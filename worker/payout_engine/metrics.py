@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from prometheus_client import (
@@ -33,67 +34,50 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 registry: Final = CollectorRegistry()
 ProcessCollector(registry=registry)
 
-INFO: Final = Gauge(
-    "payout_worker_info", "One for each worker, with its release.", ["release"], registry=registry
-)
-READY: Final = Gauge("payout_worker_ready", "One while /readyz says so.", registry=registry)
-CLAIMS: Final = Counter("payout_claims", "Claims, by result.", ["result"], registry=registry)
-CLAIMED: Final = Counter("payout_claimed_transfers", "Transfers claimed.", registry=registry)
-SENDS: Final = Counter(
-    "payout_sends", "Requests for a transfer to Stripe, by answer.", ["answer"], registry=registry
-)
-UNDER_WAY: Final = Gauge(
-    "payout_sends_under_way", "Requests for a transfer without an answer.", registry=registry
-)
-SEND_SECONDS: Final = Histogram(
+counter: Final = partial(Counter, registry=registry)
+gauge: Final = partial(Gauge, registry=registry)
+histogram: Final = partial(Histogram, registry=registry)
+
+INFO: Final = gauge("payout_worker_info", "One for each worker, with its release.", ["release"])
+READY: Final = gauge("payout_worker_ready", "One while /readyz says so.")
+CLAIMS: Final = counter("payout_claims", "Claims, by result.", ["result"])
+CLAIMED: Final = counter("payout_claimed_transfers", "Transfers claimed.")
+SENDS: Final = counter("payout_sends", "Requests for a transfer to Stripe, by answer.", ["answer"])
+UNDER_WAY: Final = gauge("payout_sends_under_way", "Requests for a transfer without an answer.")
+SEND_SECONDS: Final = histogram(
     "payout_send_seconds",
     "Time from the send of a request to its answer.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 20),
-    registry=registry,
 )
-UNREPORTED: Final = Gauge(
-    "payout_unreported_outcomes", "Outcomes that the database does not have.", registry=registry
-)
-REPORTS: Final = Counter(
+UNREPORTED: Final = gauge("payout_unreported_outcomes", "Outcomes that the database does not have.")
+REPORTS: Final = counter(
     "payout_reports",
     "Outcomes reported, by verdict and state of the transfer.",
     ["verdict", "state"],
-    registry=registry,
 )
 LATENCY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
-TO_STRIPE_SECONDS: Final = Histogram(
+TO_STRIPE_SECONDS: Final = histogram(
     "payout_settlement_to_stripe_seconds",
     "Time from when a transfer was due, as a rule its settlement's commit, to its first send.",
     buckets=LATENCY_BUCKETS,
-    registry=registry,
 )
-TO_PAID_SECONDS: Final = Histogram(
+TO_PAID_SECONDS: Final = histogram(
     "payout_settlement_to_paid_seconds",
     "Time from when a transfer was due under its key to the report that it is paid.",
     buckets=LATENCY_BUCKETS,
-    registry=registry,
 )
-CALL_SECONDS: Final = Histogram(
+CALL_SECONDS: Final = histogram(
     "payout_call_seconds",
     "Time of a call of a database function.",
     ["function"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
-    registry=registry,
 )
-CALL_FAILURES: Final = Counter(
-    "payout_call_failures",
-    "Calls of a database function that failed.",
-    ["function"],
-    registry=registry,
+CALL_FAILURES: Final = counter(
+    "payout_call_failures", "Calls of a database function that failed.", ["function"]
 )
-ALARMS: Final = Counter(
-    "payout_alarms", "Alarms that this worker's calls raised.", registry=registry
-)
-DELIVERIES: Final = Counter(
-    "payout_alarm_deliveries",
-    "Deliveries to the alarm hook, by result.",
-    ["result"],
-    registry=registry,
+ALARMS: Final = counter("payout_alarms", "Alarms that this worker's calls raised.")
+DELIVERIES: Final = counter(
+    "payout_alarm_deliveries", "Deliveries to the alarm hook, by result.", ["result"]
 )
 
 for _answer in ANSWERS:

@@ -1,4 +1,4 @@
-"""Applies and rolls back migrations with yoyo, the way `yoyo apply` does.
+"""Applies migrations with yoyo, the way `yoyo apply` does.
 
 The migrations are those of this version, or the files of another folder. yoyo wants a URI of its
 own kind; it is made out of the libpq URI that everything else uses.
@@ -23,7 +23,6 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 
-from payout_engine.database import lift_transaction_timeout, refuse_hopeless
 from payout_engine.errors import UserError
 from payout_engine.prerequisites import check_prerequisites
 from payout_engine.queue_schema import apply_queue_grants, apply_queue_schema, migration_lock
@@ -82,7 +81,7 @@ def _apply(registry: _Registry, migration: yoyo.migrations.Migration) -> None:
     """Apply a migration, again while sessions that use its tables get in its way."""
     for left in reversed(range(TRIES)):
         try:
-            registry.run(migration, "apply")
+            registry.run(migration)
             return
         except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable) as error:
             if not left:
@@ -97,16 +96,6 @@ def _apply(registry: _Registry, migration: yoyo.migrations.Migration) -> None:
         time.sleep(random.uniform(*PAUSE_SECONDS))
 
 
-def roll_back_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
-    """Roll back every migration that the database has, newest first; return their names."""
-    scripts = _read(migrations or sql_root() / "migrations")
-    with _open_registry(conninfo) as registry:
-        applied = registry.to_rollback(scripts)
-        for migration in applied:
-            registry.run(migration, "rollback")
-        return [migration.id for migration in applied]
-
-
 class _Registry(PostgresqlPsycopgBackend):  # type: ignore[misc]
     """yoyo's tables, in one session that holds the lock of the database.
 
@@ -119,16 +108,13 @@ class _Registry(PostgresqlPsycopgBackend):  # type: ignore[misc]
         """Take no further lock."""
         yield
 
-    def run(self, migration: yoyo.migrations.Migration, direction: str) -> None:
+    def run(self, migration: yoyo.migrations.Migration) -> None:
         """Run the script of a migration and list that, in one transaction."""
         with self.transaction():
-            migration.process_steps(self, direction)
+            migration.process_steps(self, "apply")
             self.execute("RESET ROLE")  # a script may end as payout_owner
-            if direction == "apply":
-                self.mark_one(migration, log=False)
-            else:
-                self.unmark_one(migration, log=False)
-            self.log_migration(migration, direction)
+            self.mark_one(migration, log=False)
+            self.log_migration(migration, "apply")
 
 
 @contextmanager
@@ -233,13 +219,7 @@ def bring_to_date(conninfo: str) -> Iterator[str]:
     Everything that can be wrong is checked first. Each step is one transaction and finds out by
     itself what is left to do, so that a run that was killed is simply run again.
     """
-    try:
-        with psycopg.connect(conninfo) as connection:
-            lift_transaction_timeout(connection)
-            check_prerequisites(connection)
-    except psycopg.OperationalError as error:
-        refuse_hopeless(error)
-        raise
+    check_prerequisites(conninfo)
     is_new = apply_queue_schema(conninfo)
     yield f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}"
     if _put_rights_back(conninfo):

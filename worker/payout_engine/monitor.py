@@ -13,12 +13,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from payout_engine import metrics
-from payout_engine.settings import SettingsError
+from payout_engine.errors import UserError
 
 
 @asynccontextmanager
 async def serve(address: tuple[str, int] | None) -> AsyncIterator[None]:
-    """Answer on an address, if there is one. Raises SettingsError if it cannot be had."""
+    """Answer on an address, if there is one. Raises UserError if it cannot be had."""
     if address is None:
         yield
         return
@@ -36,7 +36,7 @@ async def serve(address: tuple[str, int] | None) -> AsyncIterator[None]:
         try:
             await web.TCPSite(runner, *address).start()
         except OSError as error:
-            raise SettingsError(
+            raise UserError(
                 f"--http {address[0]}:{address[1]} cannot be had: {error.strerror or error}; "
                 "give an address of this machine and a port that is free"
             ) from None

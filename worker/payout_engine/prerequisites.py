@@ -5,15 +5,17 @@ Each refusal is one sentence that says what to do.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import namedtuple_row
 
 from payout_engine import RELEASE
-from payout_engine.database import A_POOLER, PROOF
+from payout_engine.database import A_POOLER, inspect_database, number_of
 from payout_engine.errors import UserError
-from payout_engine.queue_schema import refuse_other_queue
+from payout_engine.queue_schema import is_queue_there
 
 ROLES: Final = (
     "payout_owner",
@@ -35,7 +37,6 @@ select
     current_setting('server_encoding') as encoding,
     pg_is_in_recovery() as is_standby,
     current_setting('transaction_read_only')::boolean as is_read_only,
-    current_setting(%(proof)s, true) is not distinct from 'yes' as is_direct,
     quote_ident(current_database()) as database,
     quote_ident(r.rolname) as login,
     r.rolsuper as is_superuser,
@@ -72,112 +73,91 @@ where r.rolname = current_user
 """
 
 
-def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
-    """Raise UserError for the first thing that is wrong."""
-    found: Any
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        [found] = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchall()
-    if not found.is_direct:
+def check_prerequisites(conninfo: str) -> None:
+    """Raise UserError for the first thing that is wrong, or psycopg's errors."""
+    login = asyncio.run(inspect_database(conninfo))
+    if not login.is_direct:
         raise UserError(A_POOLER)
-    for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
-        if problem:
+    with psycopg.connect(conninfo) as connection:
+        found: Any
+        with connection.cursor(row_factory=namedtuple_row) as cursor:
+            [found] = cursor.execute(LOOK, {"roles": [*ROLES]}).fetchall()
+        for problem in _problems(found):
             raise UserError(f"nothing was changed: {problem}")
-    refuse_other_queue(connection)
-    _refuse_newer(connection)
+        is_queue_there(connection)  # raises if it is another version's
+    if login.release and number_of(login.release) > number_of(RELEASE):
+        raise UserError(
+            f"nothing was changed: the database is of release {login.release} and this is "
+            f"payout-engine {RELEASE}: run payout-engine migrate of that release"
+        )
 
 
-def _of_server(found: Any) -> str | None:
+def _problems(found: Any) -> Iterator[str]:
     if not OLDEST <= found.major <= NEWEST:
-        return (
+        yield (
             f"the server is PostgreSQL {found.major}, and this release works on {OLDEST} to "
             f"{NEWEST}"
         )
     if found.encoding != "UTF8":
-        return (
+        yield (
             f"the database {found.database} has the encoding {found.encoding}, in which names and "
             "ids of payees may not be written; make one with: create database … encoding 'UTF8' "
             "template template0"
         )
     if found.is_standby:
-        return "the server is a standby: give DATABASE_URL the primary"
+        yield "the server is a standby: give DATABASE_URL the primary"
     if found.is_read_only:
-        return (
+        yield (
             "transactions are read-only (default_transaction_read_only): turn that off once you "
             "know why it is on; a managed server does it while its disk is full"
         )
-    return None
-
-
-def _of_schema(found: Any) -> str | None:
     if found.has_schema and not found.has_engine:
-        return (
+        yield (
             f"the database {found.database} has a schema payout that is not the engine's: install "
             "into another database"
         )
     if found.is_empty:
-        return (
+        yield (
             f"the database {found.database} has the engine's tables without their first rows, as a "
             "dump of the schema alone leaves them: drop schema payout, payout_api, procrastinate "
             "cascade; drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version, "
             "public.yoyo_lock; then run this again"
         )
     if found.has_engine and not (found.has_list or found.has_sqitch):
-        return (
+        yield (
             f"the database {found.database} holds the engine, but no list of its migrations "
             "(public._yoyo_migration): restore that table too"
         )
-    return None
-
-
-def _of_rights(found: Any) -> str | None:
     if found.is_superuser:
-        return None
+        return
     if found.missing_roles and not found.may_create_roles:
-        return (
+        yield (
             f"the login {found.login} may not create roles, and {', '.join(found.missing_roles)} "
             f"are missing: alter role {found.login} createrole, or run this as one who may"
         )
     if found.may_join is False and not found.owns_database:
         # Never advise a worker or an application to take the owner's rights.
-        return (
+        yield (
             f"the login {found.login} cannot act as payout_owner: run this as the owner of the "
             f"database {found.database}"
         )
     if found.may_join is False:
-        return (
+        yield (
             f"the login {found.login} cannot act as payout_owner: grant payout_owner to "
             f"{found.login}"
         )
     if not found.has_engine and not found.owns_database:
-        return (
+        yield (
             f"the login {found.login} does not own the database {found.database}: "
             f"alter database {found.database} owner to {found.login}, or run this as its owner"
         )
     if not (found.has_list or found.has_sqitch or found.may_list):
-        return (
+        yield (
             f"the login {found.login} may not create tables in the schema public, where yoyo "
             f"keeps its list of migrations: grant create on schema public to {found.login}"
         )
     if found.other_owners:
-        return (
+        yield (
             f"the engine's objects belong to {found.other_owners}: run this as that login, or as a "
             "superuser"
-        )
-    return None
-
-
-def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
-    """Raise UserError if the schema is of a later release than this package."""
-    may_ask = (
-        "select from pg_proc where oid = to_regprocedure('payout_api.release()') "
-        "and has_function_privilege(oid, 'execute') and has_schema_privilege(pronamespace, 'usage')"
-    )
-    if not connection.execute(may_ask).rowcount:
-        return
-    [(release,)] = connection.execute("select payout_api.release()").fetchall()
-    ours = RELEASE
-    if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
-        raise UserError(
-            f"nothing was changed: the database is of release {release} and this is payout-engine "
-            f"{ours}: run payout-engine migrate of that release"
         )

@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 EXIT_REFUSED: Final = 2
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
-LASTING_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
 SILENT_TICKS: Final = 60
 
@@ -78,9 +77,7 @@ class Place(asyncio.DatagramProtocol):
             logger.error(told, pid, self.exit_code, extra={"event": "process_ended"})
             if self.exit_code == EXIT_REFUSED:
                 return
-            if clock() - began_at > LASTING_SECONDS:
-                backoff.reset()
-            await backoff.pause()
+            await backoff.pause(after_seconds=clock() - began_at)
 
     def stop(self, number: int) -> bool:
         """Pass a signal on; return whether a process runs that takes it."""

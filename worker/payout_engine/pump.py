@@ -13,7 +13,7 @@ from typing import Final, Self
 from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database, worker_name
-from payout_engine.reporter import Origin, Reporter
+from payout_engine.reporter import Reporter
 from payout_engine.rows import Order, Outcome
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 
@@ -23,6 +23,8 @@ LINGER_SECONDS: Final = 0.01
 # A settlement may rely on a pending wake-up job that is served just before it commits.
 SECOND_CLAIM_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 20.0
+# The least that engine_settings.largest_claim may be: a larger claim is refused (SP311).
+LARGEST_CLAIM: Final = 100
 # A process begins with few requests at once, and has one slot more for each so many answers.
 FIRST_SLOTS: Final = 8
 ANSWERS_PER_SLOT: Final = 8
@@ -50,7 +52,6 @@ class Pump:
         reporter: Reporter,
         compare_newest: Callable[[], Awaitable[None]],
         max_in_flight: int = 100,
-        claim_limit: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._database = database
@@ -61,7 +62,7 @@ class Pump:
         self._slots: float = min(max_in_flight, FIRST_SLOTS)
         self._is_refused = self._is_cut_off = False
         self._unreachable = Backoff(first_seconds=0.1, longest_seconds=5.0)
-        self._chunk = max(1, min(max_in_flight // 4, claim_limit))
+        self._chunk = max(1, min(max_in_flight // 4, LARGEST_CLAIM))
         self._clock = clock
         self._sends: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
@@ -113,9 +114,7 @@ class Pump:
         seconds = asyncio.get_running_loop().time() - self._turned_at
         return not self._claiming.done() and seconds < LONGEST_TURN_SECONDS
 
-    async def close(
-        self, *, grace_seconds: float = GRACE_SECONDS, report_seconds: float = REPORT_SECONDS
-    ) -> None:
+    async def close(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop, let requests finish within the grace, cancel the rest, and report all of them."""
         self.stop()
         give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
@@ -123,7 +122,7 @@ class Pump:
         while self._sends:
             await asyncio.wait(self._sends)
         give_up.cancel()
-        await self._reporter.close(seconds=report_seconds)
+        await self._reporter.close(seconds=REPORT_SECONDS)
 
     def _cancel(self) -> None:
         self._claiming.cancel()
@@ -208,13 +207,14 @@ class Pump:
         try:
             if order["send_in_seconds"]:
                 await asyncio.sleep(claimed_at + order["send_in_seconds"] - self._clock())
+            settlement_id = order["request"].get("metadata", {}).get("settlement_id")
             began_at = self._clock()
             due_at = claimed_at - order["due_for_seconds"]
             metrics.note_send(order, due_at=due_at, now=began_at)
             with metrics.UNDER_WAY.track_inprogress():
                 outcome = await self._adapter.send(order, claimed_at=claimed_at)
             metrics.note_answer(outcome, seconds=self._clock() - began_at)
-            self._reporter.add(outcome, Origin(_settlement_id(order), due_at))
+            self._reporter.add(outcome, settlement_id=settlement_id, due_at=due_at)
             self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out", extra={"event": "send_failed"})
@@ -263,11 +263,6 @@ def _again(
     if handle is not None:
         handle.cancel()
     return asyncio.get_running_loop().call_later(seconds, act)
-
-
-def _settlement_id(order: Order) -> str | None:
-    metadata = order["request"].get("metadata")
-    return str(metadata.get("settlement_id")) if isinstance(metadata, dict) else None
 
 
 def _finish(drains: list[asyncio.Future[None]]) -> None:

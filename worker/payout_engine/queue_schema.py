@@ -58,22 +58,18 @@ def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
             connection.commit()
 
 
-def missing_queue_functions(connection: psycopg.Connection[Any]) -> list[str] | None:
-    """Return the functions of procrastinate that its schema lacks; None if it has none at all."""
+def is_queue_there(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether procrastinate's schema is there. Raises UserError if it is another version's."""
     wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", SchemaManager.get_schema(), re.MULTILINE))
     found = connection.execute(
         "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
     ).fetchall()
-    return sorted(wanted - {name for (name,) in found}) if found else None
-
-
-def refuse_other_queue(connection: psycopg.Connection[Any]) -> None:
-    """Raise UserError if the queue is not of the version of procrastinate installed here."""
-    if missing := missing_queue_functions(connection):
+    if found and (missing := sorted(wanted - {name for (name,) in found})):
         raise UserError(
             f"the schema procrastinate is of another version: it lacks {', '.join(missing)}; apply "
             "procrastinate's own migrations (procrastinate schema --migrations-path)"
         )
+    return bool(found)
 
 
 def apply_queue_schema(database_url: str) -> bool:
@@ -83,8 +79,7 @@ def apply_queue_schema(database_url: str) -> bool:
     of the version of procrastinate that is installed.
     """
     with psycopg.connect(database_url) as connection, migration_lock(connection):
-        refuse_other_queue(connection)
-        is_new = missing_queue_functions(connection) is None
+        is_new = not is_queue_there(connection)
         if is_new:
             connection.execute("create schema if not exists procrastinate")
             connection.execute(

@@ -20,7 +20,8 @@ from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapt
 
 logger = logging.getLogger(__name__)
 
-OnProgress: TypeAlias = Callable[[rows.Read | rows.ReadReport], None]
+# It takes how many objects are seen, and about how many there are.
+OnProgress: TypeAlias = Callable[[int, int], None]
 
 READ_FAILURES: Final = (Refused, Unreadable, aiohttp.ClientError, TimeoutError)
 READS_AT_ONCE: Final = 3
@@ -55,22 +56,19 @@ class Reconciler:
         self._database = database
         self._adapter = adapter
 
-    async def run(self, on_progress: OnProgress = lambda _: None) -> dict[str, int | None]:
+    async def run(self, on_progress: OnProgress = lambda *_: None) -> dict[str, int | None]:
         """Read everything there is to read now; return counts, None for a kind that failed.
 
         Only the comparison of all transfers raises: a key may read transfers but no events.
         Reversals come last, with those that events and comparison brought up.
         """
         await self._adapter.account_id()
-        found: dict[str, int | None] = {}
-        for kind in ("lookup", "events"):
-            found[kind] = await self._try(kind)
+        lookups, events = await self._try("lookup"), await self._try("events")
         [compared] = await self.read("comparison", on_progress)
-        found["reversals"] = await self._try("reversals")
         return {
-            "look-ups": found["lookup"],
-            "new events": found["events"],
-            "reversals booked": found["reversals"],
+            "look-ups": lookups,
+            "new events": events,
+            "reversals booked": await self._try("reversals"),
             "transfers compared": compared["objects_seen"],
             "discrepancies found": compared["objects_found"],
         }
@@ -86,7 +84,7 @@ class Reconciler:
             raise NewestUnread(error) from None
 
     async def read(
-        self, kind: str, on_progress: OnProgress = lambda _: None
+        self, kind: str, on_progress: OnProgress = lambda *_: None
     ) -> list[rows.ReadReport]:
         """Read all of a kind that the database hands out; return the last report of each read.
 
@@ -129,14 +127,14 @@ class Reconciler:
 
     async def _carry(self, read: rows.Read, on_progress: OnProgress) -> rows.ReadReport:
         """Carry a read to its end. Where another process is ahead, go on where that one is."""
-        on_progress(read)
+        on_progress(read["objects_seen"], read["objects_expected"])
         parameters: dict[str, Any] | None = read["parameters"]
         turn_in_seconds = read["read_in_seconds"]
         while parameters is not None:
             await asyncio.sleep(turn_in_seconds)
             page = await self._page(read, parameters)
             report = await self._report(read, parameters, page)
-            on_progress(report)
+            on_progress(report["objects_seen"], read["objects_expected"])
             parameters, turn_in_seconds = report["next_parameters"], report["read_in_seconds"]
         level = logging.ERROR if report["is_alarm"] else logging.INFO
         logger.log(level, "%s", report["result"], extra={"event": "read_ended"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -31,15 +32,15 @@ JOINERS: Final = "\u200c\u200d"
 
 def page(sections: Iterable[Section]) -> str:
     """Return the page as HTML. A list without rows has no section."""
-    content: dict[str, list[Row]] = {}
     counts: dict[str, int] = {}
+    content: defaultdict[str, list[Row]] = defaultdict(list)
     for section in sections:
         counts[section["section"]] = section["row_count"]
         content[section["section"]] = [
             {name: visible(value) for name, value in row.items()} for row in section["content"]
         ]
     money: dict[str, dict[str, dict[str | None, Row]]] = {}
-    for row in content.get("overview", []):
+    for row in content["overview"]:
         by_age = money.setdefault(row["currency"], {}).setdefault(row["state"], {})
         by_age[row["since_at_least"]] = row
     [installation] = content["installation"]
@@ -54,13 +55,13 @@ def page(sections: Iterable[Section]) -> str:
         environment.filters[act.__name__] = act
     environment.tests["balanced"] = is_balanced
     return environment.get_template("report.html").render(
-        rows=lambda name: content.get(name, []),
+        rows=content.__getitem__,
         count=lambda name: counts.get(name, 0),
         installation=installation,
         money=money,
         charts={
-            total["currency"]: chart(total["currency"], content.get("days", []), installation)
-            for total in content.get("totals", [])[:MOST_CHARTS]
+            total["currency"]: chart(total["currency"], content["days"], installation)
+            for total in content["totals"][:MOST_CHARTS]
         },
         release=RELEASE,
     )

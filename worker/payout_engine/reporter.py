@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database
-from payout_engine.rows import Outcome, Report
+from payout_engine.rows import Outcome, Report, claim_of
 from payout_engine.stripe_payout_adapter import boot_seconds
 
 logger = logging.getLogger(__name__)
@@ -29,15 +29,20 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 MOST_IN_A_REPORT: Final = 500
 
 
-class Origin(NamedTuple):
-    """The facts of a transfer that its report does not tell."""
+class Item(NamedTuple):
+    """An outcome, with the facts of its transfer that its report does not tell."""
 
-    settlement_id: str | None = None
-    due_at: float | None = None
+    outcome: Outcome
+    settlement_id: str | None
+    due_at: float | None
     """On the clock of `boot_seconds`."""
 
-
-NOWHERE: Final = Origin()
+    @property
+    def fields(self) -> dict[str, object]:
+        """The fields by which the log names the outcome."""
+        names = ("payout_transfer_id", "generation", "attempt", "stripe_request_id")
+        found: dict[str, object] = {name: self.outcome.get(name) for name in names}
+        return found | {"settlement_id": self.settlement_id}
 
 
 class Reporter:
@@ -48,22 +53,20 @@ class Reporter:
     ) -> None:
         self._database = database
         self._on_reported = on_reported
-        self._waiting: list[Outcome] = []
-        self._refused: list[Outcome] = []
+        self._waiting: list[Item] = []
+        self._refused: list[Item] = []
         self._task: asyncio.Task[None] | None = None
         self._repeating: asyncio.Task[None] | None = None
-        self._origins: dict[tuple[int, int, int], Origin] = {}
+        self.unreported = 0
+        """The number of outcomes that the database does not have yet."""
         metrics.UNREPORTED.set_function(lambda: self.unreported)
 
-    @property
-    def unreported(self) -> int:
-        """The number of outcomes that the database does not have yet."""
-        return len(self._origins)
-
-    def add(self, outcome: Outcome, origin: Origin = NOWHERE) -> None:
+    def add(
+        self, outcome: Outcome, *, settlement_id: str | None = None, due_at: float | None = None
+    ) -> None:
         """Take an outcome over."""
-        self._origins[_attempt(outcome)] = origin
-        self._waiting.append(outcome)
+        self.unreported += 1
+        self._waiting.append(Item(outcome, settlement_id, due_at))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._report_all())
 
@@ -85,78 +88,73 @@ class Reporter:
     async def _report_all(self) -> None:
         while self._waiting:
             await asyncio.sleep(GATHERING_SECONDS)
-            outcomes = self._waiting[:MOST_IN_A_REPORT]
+            items = self._waiting[:MOST_IN_A_REPORT]
             del self._waiting[:MOST_IN_A_REPORT]
-            await self._report(outcomes)
+            await self._report(items)
 
     async def _report_again(self) -> None:
         """Report each refused outcome by itself, beside the others, after pauses that grow."""
         backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
         while self._refused:
             await backoff.pause()
-            outcomes, self._refused = self._refused, []
-            for outcome in outcomes:
-                await self._report([outcome])
+            items, self._refused = self._refused, []
+            for item in items:
+                await self._report([item])
 
-    async def _report(self, outcomes: list[Outcome]) -> None:
+    async def _report(self, items: list[Item]) -> None:
         try:
             reports: list[Report] = await self._database.call(
                 "report_outcomes",
                 retry_seconds=math.inf,
                 retry_timeouts=False,  # one outcome may wait for an operator's open transaction
-                p_outcomes=Jsonb(outcomes),
+                p_outcomes=Jsonb([item.outcome for item in items]),
             )
         except Exception as error:
-            if len(outcomes) == 1:
-                await self._report_refused(outcomes[0], error)
+            if len(items) == 1:
+                await self._report_refused(items[0], error)
             else:
-                for outcome in outcomes:
-                    await self._report([outcome])
+                for item in items:
+                    await self._report([item])
             return
-        origins = self._forget(outcomes)
+        self.unreported -= len(items)
         try:
-            self._hand_on(outcomes, reports, origins)
+            self._hand_on(items, reports)
         except Exception:  # a broken pipe, say; other outcomes still wait for their report
             logger.exception("a report could not be handed on", extra={"event": "report_failed"})
 
-    def _forget(self, outcomes: list[Outcome]) -> list[Origin]:
-        return [self._origins.pop(_attempt(outcome), NOWHERE) for outcome in outcomes]
-
-    def _hand_on(
-        self, outcomes: list[Outcome], reports: list[Report], origins: list[Origin]
-    ) -> None:
+    def _hand_on(self, items: list[Item], reports: list[Report]) -> None:
         by_attempt = {_attempt(report): report for report in reports}
-        for outcome, origin in zip(outcomes, origins, strict=True):
-            report = by_attempt.get(_attempt(outcome))
-            fields = _fields(outcome, origin)
+        for item in items:
+            report = by_attempt.get(_attempt(item.outcome))
             if report is None:
                 told = "no answer of the database to %s"
-                logger.error(told, describe(outcome), extra={"event": "no_verdict", **fields})
+                extra = {"event": "no_verdict", **item.fields}
+                logger.error(told, describe(item.outcome), extra=extra)
                 continue
-            metrics.note_report(report, due_at=origin.due_at, now=boot_seconds())
+            metrics.note_report(report, due_at=item.due_at, now=boot_seconds())
             if self._on_reported is not None:
-                self._on_reported(outcome, report)
+                self._on_reported(item.outcome, report)
             else:
-                log_reported(outcome, report, **fields)
+                log_reported(item.outcome, report, **item.fields)
         states = collections.Counter(str(report["state"]) for report in reports)
         counts = ", ".join(f"{n} {state}" for state, n in states.items())
         logger.info("reported %s", counts, extra={"event": "reported"})
 
-    async def _report_refused(self, outcome: Outcome, error: Exception) -> None:
-        plain = _plain(outcome)
-        told, reason = f"refused: {describe(outcome)}", errors.one_line(error)
-        fields = _fields(outcome, self._origins.get(_attempt(outcome), NOWHERE))
-        logger.error("%s: %s", told, reason, extra={"event": "report_refused", **fields})
+    async def _report_refused(self, item: Item, error: Exception) -> None:
+        told, reason = describe(item.outcome), errors.one_line(error)
+        extra = {"event": "report_refused", **item.fields}
+        logger.error("refused: %s: %s", told, reason, extra=extra)
+        plain = _plain(item.outcome)
         if not errors.is_data_refused(error):
-            self._refused.append(outcome)
+            self._refused.append(item)
             if self._repeating is None or self._repeating.done():
                 self._repeating = asyncio.create_task(self._report_again())
-        elif outcome != plain:
-            await self._report([plain])
+        elif item.outcome != plain:
+            await self._report([item._replace(outcome=plain)])
         else:  # even the plain form is refused
-            told = "given up, to be found when its lease runs out: %s"
-            logger.critical(told, describe(outcome), extra={"event": "outcome_given_up", **fields})
-            self._forget([outcome])
+            self.unreported -= 1
+            extra |= {"event": "outcome_given_up"}
+            logger.critical("given up, to be found when its lease runs out: %s", told, extra=extra)
 
 
 def describe(outcome: Outcome) -> str:
@@ -189,27 +187,14 @@ def log_reported(outcome: Outcome, report: Report, **fields: object) -> None:
         logger.log(level, "%s -> %s, %s", describe(outcome), verdict, state, extra=extra)
 
 
-def _fields(outcome: Outcome, origin: Origin) -> dict[str, object]:
-    """Return the fields by which the log names an outcome."""
-    names = ("payout_transfer_id", "generation", "attempt", "stripe_request_id")
-    found: dict[str, object] = {name: outcome.get(name) for name in names}
-    return found | {"settlement_id": origin.settlement_id}
-
-
 def _attempt(row: Outcome | Report) -> tuple[int, int, int]:
     return row["payout_transfer_id"], row["generation"], row["attempt"]
 
 
 def _plain(outcome: Outcome) -> Outcome:
     """Return the outcome without any text that Stripe, or the network, could have written."""
-    plain: Outcome = {
-        "payout_transfer_id": outcome["payout_transfer_id"],
-        "generation": outcome["generation"],
-        "attempt": outcome["attempt"],
-        "idempotency_key": outcome["idempotency_key"],
-        "claim_token": outcome["claim_token"],
-        "signal": "unreadable" if outcome["signal"] == "response" else outcome["signal"],
-    }
+    signal = "unreadable" if outcome["signal"] == "response" else outcome["signal"]
+    plain: Outcome = claim_of(outcome) | {"signal": signal}
     if "http_status" in outcome:
         plain["http_status"] = outcome["http_status"]
     return plain

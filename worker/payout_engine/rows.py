@@ -5,9 +5,10 @@ A test compares each type with the columns of its function, in names, order and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NotRequired, TypedDict, final
+from typing import Any, NotRequired, TypedDict
 
 
 class Order(TypedDict):
@@ -48,6 +49,12 @@ class Outcome(TypedDict):
     body: NotRequired[dict[str, Any]]
 
 
+def claim_of(row: Mapping[str, object]) -> Any:
+    """Return the attributes by which an outcome names the claim of its order."""
+    names = ("payout_transfer_id", "generation", "attempt", "idempotency_key", "claim_token")
+    return {name: row[name] for name in names}
+
+
 class Report(TypedDict):
     """A row of `report_outcomes`: the verdict on one outcome."""
 
@@ -58,7 +65,6 @@ class Report(TypedDict):
     state: str | None
 
 
-@final
 class Read(TypedDict):
     """A row of `claim_reads`: a list to read at Stripe, from these parameters on."""
 
@@ -72,7 +78,6 @@ class Read(TypedDict):
     read_in_seconds: float
 
 
-@final
 class ReadReport(TypedDict):
     """The row of `report_page`; without next parameters the read is at its end."""
 

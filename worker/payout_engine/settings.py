@@ -6,7 +6,6 @@ Everything is checked here, once; the key and the database's password never show
 from __future__ import annotations
 
 import ipaddress
-import logging
 import re
 import shlex
 from collections.abc import Mapping
@@ -20,8 +19,6 @@ from psycopg.pq import Conninfo
 
 from payout_engine.errors import UserError, hide
 
-logger = logging.getLogger(__name__)
-
 STRIPE_API_BASE = "https://api.stripe.com"
 DATABASE = """\
 settings, from the environment:
@@ -32,14 +29,11 @@ ENVIRONMENT = f"""\
   STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
   STRIPE_API_BASE           another address than https://api.stripe.com
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
-  PAYOUT_CLAIM_LIMIT        transfers that one claim may take (100)
   PAYOUT_RECONCILE_MINUTES  about how often all is compared with Stripe; 0: never (60)
   PAYOUT_ALARM_COMMAND      command that gets alarms as JSON on standard input; or
                             PAYOUT_ALARM_URL, to which they are posted
 """
 LARGEST_FILE = 65_536
-# The default of engine_settings.largest_claim: a larger claim is refused (SP311).
-LARGEST_CLAIM = 1000
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
@@ -49,45 +43,6 @@ QUOTE_PASSWORD = (
 )
 
 
-class SettingsError(UserError):
-    """A setting is missing or wrong; the message names it and says how to set it."""
-
-
-class KeyFile:
-    """The file that holds the Stripe key, read again when it was replaced."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._seen = self._mark()
-
-    def read(self) -> str:
-        """Return the key. Raises SettingsError if there is none."""
-        self._seen = self._mark()
-        return _checked_key(_content("STRIPE_API_KEY_FILE", self.path))
-
-    def replaced(self) -> str | None:
-        """Return the key if the file is another than the one that was read last, and has a key."""
-        if self._mark() in (None, self._seen):
-            return None
-        try:
-            return self.read()
-        except SettingsError as error:
-            logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
-            return None
-
-    def forget(self) -> None:
-        """Let the present file count as another one: its key is asked for again."""
-        self._seen = None
-
-    def _mark(self) -> tuple[int, ...] | None:
-        """Return numbers that change with the file, also behind links; None if it is not there."""
-        try:
-            found = Path(self.path).stat()
-        except (OSError, ValueError):
-            return None
-        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a worker, checked."""
@@ -95,12 +50,11 @@ class Settings:
     database_url: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
     """Empty only where no key is needed, for the doctor."""
-    key_file: KeyFile | None = field(default=None, repr=False)
+    key_file: str = field(default="", repr=False)
+    """The file that holds the key; empty: none does."""
     stripe_api_base: str = STRIPE_API_BASE
     max_in_flight: int = 100
     """Requests to Stripe under way at once, in this process."""
-    claim_limit: int = 100
-    """Transfers that one claim may take, at most."""
     reconcile_minutes: int = 60
     """About how often everything is compared with Stripe's lists; 0: never."""
     alarm_command: tuple[str, ...] = field(default=(), repr=False)
@@ -110,19 +64,11 @@ class Settings:
     http: tuple[str, int] | None = None
     """Host and port at which the worker answers monitors."""
 
-    @property
-    def key_mode(self) -> str:
-        """`live`, `test`, or `unknown` for a key whose prefix has no mode."""
-        return mode_of(self.stripe_api_key)
-
-    @property
-    def is_livemode(self) -> bool | None:
-        """Whether the key is one of live mode; None for a key whose prefix has no mode."""
-        return is_livemode(self.stripe_api_key)
-
     @classmethod
-    def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
-        """Read and check every setting. Raises SettingsError for the first that is wrong."""
+    def read(
+        cls, environment: Mapping[str, str], *, needs_key: bool = True, http: str | None = None
+    ) -> Settings:
+        """Read and check every setting. Raises UserError for the first that is wrong."""
         url = database_url(environment)
         key, key_file = _stripe_api_key(environment, needs_key=needs_key)
         alarm_command, alarm_url = _alarm_hook(environment)
@@ -132,14 +78,12 @@ class Settings:
             key_file=key_file,
             stripe_api_base=_stripe_api_base(environment),
             max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT", default=cls.max_in_flight),
-            claim_limit=_count(
-                environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit, most=LARGEST_CLAIM
-            ),
             reconcile_minutes=_count(
                 environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
             ),
             alarm_command=alarm_command,
             alarm_url=alarm_url,
+            http=http_address(http) if http else None,
         )
 
 
@@ -155,20 +99,19 @@ def is_livemode(key: str) -> bool | None:
 
 
 def database_url(environment: Mapping[str, str]) -> str:
-    """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
-    url, file = _one_of(environment, "DATABASE_URL", "DATABASE_URL_FILE")
-    url = _content("DATABASE_URL_FILE", file) if file else url
+    """Return DATABASE_URL. Raises UserError if it is missing or malformed."""
+    url, _ = _secret(environment, "DATABASE_URL")
     if not url:
-        raise SettingsError(
+        raise UserError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
             "postgresql://payouts@localhost:5432/shop, or set DATABASE_URL_FILE"
         )
     try:
         parameters = conninfo_to_dict(url)
     except (psycopg.ProgrammingError, ValueError):  # the message shows parts of the password
-        raise SettingsError(MALFORMED_URL + _why_malformed(url)) from None
+        raise UserError(MALFORMED_URL + _why_malformed(url)) from None
     if _is_misread(url, parameters):
-        raise SettingsError(MALFORMED_URL + QUOTE_PASSWORD)
+        raise UserError(MALFORMED_URL + QUOTE_PASSWORD)
     hide(str(parameters.get("password", "")))
     return url
 
@@ -209,26 +152,27 @@ def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
     )
 
 
-def _stripe_api_key(
-    environment: Mapping[str, str], *, needs_key: bool
-) -> tuple[str, KeyFile | None]:
-    key, file = _one_of(environment, "STRIPE_API_KEY", "STRIPE_API_KEY_FILE")
-    if file:
-        key_file = KeyFile(file)
-        return key_file.read(), key_file
-    if key:
-        return _checked_key(key), None
+def _stripe_api_key(environment: Mapping[str, str], *, needs_key: bool) -> tuple[str, str]:
+    """Return the key, and the file that holds it."""
+    key, file = _secret(environment, "STRIPE_API_KEY")
+    if key or file:
+        return _checked_key(key), file
     if needs_key:
-        raise SettingsError(
+        raise UserError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
             "platform account (of test mode, to try it), or a file that holds it"
         )
-    return "", None
+    return "", ""
+
+
+def key_in(path: str) -> str:
+    """Return the Stripe key in a file. Raises UserError if there is none."""
+    return _checked_key(_content("STRIPE_API_KEY_FILE", path))
 
 
 def _checked_key(key: str) -> str:
     if not SECRET_KEY.fullmatch(key):
-        raise SettingsError(
+        raise UserError(
             "the Stripe key is not a secret or restricted key: those begin with sk_ or rk_; "
             "find it in Stripe's dashboard under Developers, API keys"
         )
@@ -240,8 +184,14 @@ def _one_of(environment: Mapping[str, str], name: str, other: str) -> tuple[str,
     """Return two settings, of which only one may be set."""
     value, instead = (environment.get(each, "").strip() for each in (name, other))
     if value and instead:
-        raise SettingsError(f"set one of {name} and {other}, not both")
+        raise UserError(f"set one of {name} and {other}, not both")
     return value, instead
+
+
+def _secret(environment: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Return a secret, and the file that holds it if one does."""
+    value, file = _one_of(environment, name, f"{name}_FILE")
+    return (_content(f"{name}_FILE", file) if file else value), file
 
 
 def _content(name: str, path: str) -> str:
@@ -253,7 +203,7 @@ def _content(name: str, path: str) -> str:
         reason = getattr(error, "strerror", None) or "not text"
         # Only a path is shown: the setting may hold the secret itself by mistake.
         shown = f" ({path})" if re.match(r"[.~]{0,2}/", path) else ""
-        raise SettingsError(f"{name}{shown} cannot be read: {reason}") from None
+        raise UserError(f"{name}{shown} cannot be read: {reason}") from None
 
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
@@ -261,7 +211,7 @@ def _stripe_api_base(environment: Mapping[str, str]) -> str:
     # A password would be shown with the address.
     if _is_safe(base) and not re.search("[@?#]", base):
         return base
-    raise SettingsError(
+    raise UserError(
         "STRIPE_API_BASE must be an https address without a user (plain http only on this "
         f"machine's loopback), for example {STRIPE_API_BASE}"
     )
@@ -270,22 +220,22 @@ def _stripe_api_base(environment: Mapping[str, str]) -> str:
 def _alarm_hook(environment: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
     command, url = _one_of(environment, "PAYOUT_ALARM_COMMAND", "PAYOUT_ALARM_URL")
     if url and not _is_safe(url):
-        raise SettingsError(
+        raise UserError(
             "PAYOUT_ALARM_URL must be an https address (plain http only on this machine's loopback)"
         )
     try:
         return tuple(shlex.split(command)), url
     except ValueError:  # the command may hold a secret
-        raise SettingsError(
+        raise UserError(
             "PAYOUT_ALARM_COMMAND is no command: a quotation mark is not closed"
         ) from None
 
 
 def http_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``127.0.0.1:9464`` or ``[::1]:9464``. Raises SettingsError."""
+    """Return host and port of ``127.0.0.1:9464`` or ``[::1]:9464``. Raises UserError."""
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text)
     if not found or int(found[3]) > 65535:
-        raise SettingsError("--http must be a host and a port, for example 127.0.0.1:9464")
+        raise UserError("--http must be a host and a port, for example 127.0.0.1:9464")
     return found[1] or found[2], int(found[3])
 
 
@@ -308,10 +258,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _count(
-    environment: Mapping[str, str], name: str, *, default: int, least: int = 1, most: int = 9999
-) -> int:
+def _count(environment: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
     text = environment.get(name, "").strip() or str(default)
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not least <= int(text) <= most:
-        raise SettingsError(f"{name} must be a whole number from {least} to {most}")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < least:
+        raise UserError(f"{name} must be a whole number from {least} to 9999")
     return int(text)

@@ -15,19 +15,20 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
 import aiohttp
 import stripe
 
-from payout_engine.errors import redact
-from payout_engine.rows import Order, Outcome
-from payout_engine.settings import KeyFile, is_livemode, mode_of
+from payout_engine.errors import UserError, redact
+from payout_engine.rows import Order, Outcome, claim_of
+from payout_engine.settings import is_livemode, key_in, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -107,8 +108,6 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """The whole body; None as long as any of it is missing."""
-    is_own: bool = True
-    """Whether the answer may be the one to this request, and no copy of another one."""
 
 
 _exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
@@ -150,13 +149,14 @@ class StripePayoutAdapter:
         self,
         *,
         api_key: str,
-        key_file: KeyFile | None = None,
-        api_base: str = "https://api.stripe.com",
+        key_file: str = "",
+        api_base: str,
         max_in_flight: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._api_key = api_key
         self._key_file = key_file
+        self._key_file_seen: object = None
         self._replacing = asyncio.Lock()
         self._replace_after = -math.inf
         self._api_base = api_base
@@ -242,15 +242,15 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
-        exchange.is_own = self._is_own(exchange, order["idempotency_key"])
-        if exchange.is_own:
-            self._note_date(exchange)
+        is_own = self._is_own(exchange, order["idempotency_key"])
+        if is_own:
+            self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         else:
             # The next answer on its connection may belong elsewhere too: use none of them again.
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
         if exchange.status in (401, 403):
             self._account_id = None  # the key may have become that of another account
-        return exchange, _outcome(order, exchange, failure)
+        return exchange, _outcome(order, exchange, failure, is_own=is_own)
 
     async def _replace_key(self) -> None:
         """Take the key that is in the file by now, if it is another one of the same account.
@@ -259,12 +259,20 @@ class StripePayoutAdapter:
         key of another account, or mode, is not for this process.
         """
         async with self._replacing:
-            if self._key_file is None or self._clock() < self._replace_after:
+            path = self._key_file
+            if not path or self._clock() < self._replace_after:
                 return
-            key = self._key_file.replaced()
-            if key is None or key == self._api_key:
+            present = _mark(path)
+            if present in (None, self._key_file_seen):
                 return
-            path = self._key_file.path
+            self._key_file_seen = present
+            try:
+                key = key_in(path)
+            except UserError as error:
+                logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
+                return
+            if key == self._api_key:
+                return
             if mode_of(key) != mode_of(self._api_key):
                 told = "the key in %s is of another mode: the one in use is kept"
                 logger.error(told, path, extra={"event": "key_not_taken"})
@@ -273,7 +281,7 @@ class StripePayoutAdapter:
             try:
                 account_id = await self._ask_account_id(client)
             except Exception as error:
-                self._key_file.forget()
+                self._key_file_seen = None  # it is asked for again
                 self._replace_after = self._clock() + NEW_KEY_PAUSE_SECONDS
                 told = "the key in %s cannot be used yet: %s"
                 logger.error(told, path, _describe(error), extra={"event": "key_not_taken"})
@@ -335,17 +343,12 @@ class StripePayoutAdapter:
             self._account_id = None
 
     def _ahead_seconds(self, exchange: Exchange) -> float | None:
-        """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
+        """Compare the boot clock with the `Date` of an answer of Stripe's own, or with the last."""
         if "Request-Id" in exchange.headers:
             with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 date = parsedate_to_datetime(exchange.headers["Date"])
                 return date.timestamp() - self._clock()
-        return None
-
-    def _note_date(self, exchange: Exchange) -> None:
-        ahead = self._ahead_seconds(exchange)
-        if ahead is not None:
-            self._stripe_is_ahead_seconds = ahead
+        return self._stripe_is_ahead_seconds
 
     def _is_old(self, exchange: Exchange) -> bool:
         """Tell whether an answer was made long before the last one came: a hop has kept it."""
@@ -371,22 +374,28 @@ class StripePayoutAdapter:
 
     async def _ask(
         self,
-        request: Awaitable[object],
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
         *,
-        seconds: float = READ_TIMEOUT_SECONDS,
-        largest_body_bytes: int = LARGEST_BODY_BYTES,
-    ) -> Exchange:
-        """Make a request that has no lease. Raises the connection's own errors."""
-        exchange = Exchange(send_before=math.inf, largest_body_bytes=largest_body_bytes)
+        client: stripe.StripeClient | None = None,
+    ) -> tuple[Exchange, dict[str, Any]]:
+        """Make a request that has no lease; return its exchange and the object of its answer.
+
+        Raises Refused for an error of Stripe's, Unreadable for anything else that is no object, and
+        the connection's own errors.
+        """
+        exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
         _exchange.set(exchange)
-        async with asyncio.timeout(seconds):
-            await request
-        return exchange
+        async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
+            await (client or self._reads).raw_request_async(method, path, **params or {})
+        if exchange.status == 401:
+            self._account_id = None  # as after a send: Stripe is asked whether it takes the key
+        return exchange, _read_ok(exchange)
 
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
-        exchange = await self._ask(client.v1.accounts.retrieve_current_async())
-        body = _read_ok(exchange)
-        self._note_date(exchange)
+        exchange, body = await self._ask("get", "/v1/account", client=client)
+        self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
             raise Unreadable("the answer is no account of Stripe's")
@@ -395,25 +404,17 @@ class StripePayoutAdapter:
     async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
         """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
 
-        Its objects are as Stripe sent them, but in a form that the database can store.
-        Raises Refused for an error of Stripe's, Unreadable for anything else that is no list, and
-        the connection's own errors.
+        Its objects are as Stripe sent them, but in a form that the database can store. Raises as
+        `_ask`, and Unreadable for what is no list, or a copy.
         """
-        exchange = await self._ask(
-            self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT),
-            seconds=PAGE_DEADLINE_SECONDS,
-            largest_body_bytes=LARGEST_PAGE_BYTES,
-        )
-        if exchange.status == 401:
-            self._account_id = None  # as after a send: Stripe is asked whether it takes the key
-        body = _read_ok(exchange)
+        exchange, body = await self._ask("get", path, {**params, "limit": PAGE_LIMIT})
         if not self._is_own(exchange, None) or self._is_old(exchange):
             # The next answer on its connection may be one to another request too. Should the time
             # that was known be wrong, the account's answer corrects it.
             self._reads = self._open_client(READS_AT_ONCE)
             self._account_id = None
             raise Unreadable("the page is a copy of an earlier answer")
-        self._note_date(exchange)
+        self._stripe_is_ahead_seconds = self._ahead_seconds(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")
@@ -423,7 +424,7 @@ class StripePayoutAdapter:
 
     async def read(self, path: str) -> None:
         """Read an object, such as ``/v1/balance``, to find out whether the key may."""
-        _read_ok(await self._ask(self._reads.raw_request_async("get", path)))
+        await self._ask("get", path)
 
     async def may_transfer(self) -> None:
         """Find out whether the key may make transfers, with a request that cannot make one.
@@ -431,9 +432,8 @@ class StripePayoutAdapter:
         It has no amount, no currency and no destination: Stripe looks at the key first, then
         refuses the request before anything is executed. Raises Refused for any other answer.
         """
-        exchange = await self._ask(self._reads.raw_request_async("post", "/v1/transfers"))
         try:
-            _read_ok(exchange)
+            await self._ask("post", "/v1/transfers")
         except Refused as refused:
             if refused.status == 400:
                 return
@@ -460,20 +460,25 @@ def _named_keys(exchange: Exchange) -> set[str]:
     return {value for name, value in headers if name.lower() == "idempotency-key"}
 
 
+def _mark(path: str) -> tuple[int, ...] | None:
+    """Return numbers that change with a file, also behind links; None if there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
 def _is_unsaved_refusal(outcome: Outcome) -> bool:
     is_saved = outcome.get("is_replayed") or outcome.get("should_retry") == "false"
     return 400 <= (outcome.get("http_status") or 0) < 500 and not is_saved
 
 
-def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) -> Outcome:
-    outcome: Outcome = {
-        "payout_transfer_id": order["payout_transfer_id"],
-        "generation": order["generation"],
-        "attempt": order["attempt"],
-        "idempotency_key": order["idempotency_key"],
-        "claim_token": order["claim_token"],
-        "signal": "no_response" if exchange.has_left else "not_sent",
-    }
+def _outcome(
+    order: Order, exchange: Exchange, failure: BaseException | None, *, is_own: bool
+) -> Outcome:
+    signal = "no_response" if exchange.has_left else "not_sent"
+    outcome: Outcome = claim_of(order) | {"signal": signal}
     if not exchange.has_left or exchange.status is None:
         return outcome | {"detail": _describe(failure)}
     headers = exchange.headers
@@ -488,7 +493,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
-        if not exchange.is_own:
+        if not is_own:
             raise Unreadable("the answer is one to another request")
         body = _without_secrets(_read_body(exchange, failure), exchange.body or b"")
     except (Unreadable, RecursionError) as reason:
@@ -550,14 +555,12 @@ def _describe(error: BaseException | None) -> str:
 def _load_storable(body: bytes) -> Any:
     """Parse JSON from anybody into what jsonb takes: what it cannot hold becomes other text."""
     text = body.decode("utf-8", "replace")
-    try:
-        value = json.loads(text, parse_float=_finite, parse_constant=str)
-    except ValueError:  # also for a whole number of more digits than Python takes
-        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
+    value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
     return _each_text(value, _storable) if "\\u" in text else value
 
 
 def _whole(number: str) -> int | str:
+    """Read a whole number; Python takes no more than some thousand digits."""
     return int(number) if len(number) <= LONGEST_TEXT else number
 
 
