@@ -951,6 +951,21 @@ view payout_api.explained, body 526f7ad788bd, owner payout_owner -- One row for 
     attempt integer
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
+view payout_api.installation, body bf42b4d05e75, owner payout_owner -- One row: the release, the Stripe account and mode, the newest seal, the workers that are alive, and the last comparison of all transfers that finished.
+    taken_at timestamp with time zone
+    database_name name
+    login name
+    release text
+    installation_id text
+    stripe_account_id text
+    is_livemode boolean
+    seal_head text
+    sealed_at timestamp with time zone
+    workers_alive bigint
+    compared_at timestamp with time zone
+    transfers_compared bigint
+    rights: select to payout_auditor; select to payout_operator
+
 view payout_api.ledger_balances, body 21179a7ce84b, owner payout_owner -- Credit minus debit of each general account and currency, in the currency itself and in minor units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance was moved by Stripe. payout_api.balances_as_of('infinity', payee_id) has the balance of one payee.
     account text
     currency payout.currency_code
@@ -1014,6 +1029,13 @@ view payout_api.overview_by_age, body 29146e7822b7, owner payout_owner -- Transf
     amount_minor numeric
     oldest_since timestamp with time zone
     next_attempt_at timestamp with time zone
+    rights: select to payout_auditor; select to payout_operator
+
+view payout_api.payees_owed, body 190649a860ad, owner payout_owner -- One row for each payee and currency in which declined transfers or reversed money are owed: balance in the currency itself, rank among the payees of that currency.
+    currency payout.currency_code
+    payee_id payout.external_id
+    balance numeric
+    rank bigint
     rights: select to payout_auditor; select to payout_operator
 
 view payout_api.payout_status, body eac11abed58f, owner payout_owner -- One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or payee.
@@ -1345,10 +1367,7 @@ function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text) ret
 function payout.stop_transfer(p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb2ffa448002 -- Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the engine.
 function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
 function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, debits bigint, credits bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 354424299245 -- Debits and credits in minor units, and how many, from the first entry to the last of the range.
-function payout.summary_balances(p_rows integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d933ec3859ad -- Part of payout_api.summary().
-function payout.summary_installation(p_days integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27fe84151918 -- Part of payout_api.summary().
-function payout.summary_transfers(p_days integer, p_rows integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d61979c292c7 -- Part of payout_api.summary().
-function payout.summary_troubles(p_rows integer) returns TABLE(section text, most integer, place bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2c9eb4219c9c -- Part of payout_api.summary().
+function payout.summary_lists(p_rows integer) returns TABLE(section text, row_count bigint, content jsonb), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ccc887102bf6 -- Part of payout_api.summary(): each list with the number of all its rows.
 function payout.take_listed_transfers(p_read payout.stripe_reads, p_objects jsonb, OUT listed payout.stripe_transfer[], OUT discrepancies payout.discrepancy[], OUT objects_found integer) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a0c4a7677650 -- Returns the transfers, each once and in order of their ids, those whose id cannot be read aside; their discrepancies; and the number of discrepancies and alarms, or, for events, of the transfers of which more is reversed than was known.
 function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6d7ffed7a5d5 -- Returns the read with its next parameters and counts.
 function payout.take_turns(p_kind text, p_count integer, p_now timestamp with time zone, OUT first_seconds double precision, OUT apart_seconds double precision) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 219efe029ccb -- Hands out so many turns: seconds from now to the first, and from each to the next; null: none is free.
@@ -1415,7 +1434,7 @@ function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql
 function payout_api.seal_head() returns text, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body fd31174b6c51 -- Number and hash of the newest seal; null before the first.
 function payout_api.set_cap(p_scope text, p_currency text, p_reason text, p_amount_minor bigint DEFAULT NULL::bigint, p_count integer DEFAULT NULL::integer) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body a1fc5c472e8f -- Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.
 function payout_api.settle_outside(p_payout_transfer_id bigint, p_reference text, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 8a026a67d979 -- Closes a transfer that is scheduled or failed as paid in another way, with its reference; one row with the result. p_preview changes nothing.
-function payout_api.summary(p_days integer DEFAULT 30, p_rows integer DEFAULT 20) returns TABLE(section text, row_count bigint, content jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; jit=off, rights: execute to payout_auditor; execute to payout_operator, body ab4db2cf67f1 -- Sections with their rows, of one moment: the installation; transfers by state and age, what was settled and paid on each of the last p_days days (UTC), the reasons of unpaid transfers; balances; open discrepancies, reversed money, holds and workers. row_count is that of the whole list, content its first rows.
+function payout_api.summary(p_days integer DEFAULT 30, p_rows integer DEFAULT 20) returns TABLE(section text, row_count bigint, content jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; jit=off, rights: execute to payout_auditor; execute to payout_operator, body ad49821f2191 -- Sections with their rows, of one moment: the installation; transfers by state and age, what was settled and paid on each of the last p_days days (UTC), the reasons of unpaid transfers; balances; open discrepancies, reversed money, holds and workers. row_count is that of the whole list, content its first rows.
 function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 228e5b076334 -- Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers whose key is too old to send, opens new keys where the evidence allows it, plans looks before late first sends, looks for accounts that transfers wait for, ends holds that are over, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.
 function payout_api.time_from_now(p_at timestamp with time zone) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 441648f2f7d1 -- The time in seconds, minutes, hours or days from now: 3 h ago, in 5 min; null for none.
 function payout_api.verify_books(p_from bigint DEFAULT NULL::bigint, p_to bigint DEFAULT NULL::bigint) returns TABLE(check_name text, detail text, hint text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_auditor; execute to payout_operator, body 41e1771e539e -- One row for each row with a number from p_from to p_to (null: from the first, to the last) that breaks a rule: requests, progress and entries that contradict their rows, rows without an origin, releases and resolutions without their act, secrets. None: all is well.

@@ -13645,7 +13645,7 @@ comment on function payout_api.settle_outside(bigint, text, text, boolean) is
     'row with the result. p_preview changes nothing.';
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;
--- frozen: procedures/operate/summary.sql 06d905d7a139
+-- frozen: procedures/operate/summary.sql 40d9eeb4a094
 create or replace function payout_api.summary(
     p_days integer default 30,
     p_rows integer default 20
@@ -13658,19 +13658,50 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set jit = off
 as $$
-    select s.section, max(s.place),
-        coalesce(jsonb_agg(s.content order by s.place)
-            filter (where s.most is null or s.place <= s.most), '[]')
+    with days as materialized (
+        select f.*
+        from payout_api.money_flow(current_date - greatest(p_days, 1) + 1, 'infinity') as f
+    ), totals as (
+        select f.currency, sum(f.transfers_settled) as transfers_settled,
+            sum(f.transfers_paid) as transfers_paid, sum(f.settled) as settled,
+            sum(f.paid) as paid, sum(f.failed) as failed, sum(f.taken_back) as taken_back
+        from days as f
+        group by f.currency
+    ), overview as (
+        select o.*, st.meaning, st.is_final, sum(o.transfers) over state as state_transfers,
+            sum(o.amount) over state as state_amount,
+            min(o.oldest_since) over state as state_oldest_since
+        from payout_api.overview_by_age as o
+        join payout.states as st on st.state = o.state
+        window state as (partition by o.currency, o.state)
+    )
+    select s.section, s.row_count, coalesce(s.content, '[]')
     from (
-        select * from payout.summary_installation(p_days)
+        select 'installation', count(*), jsonb_agg(to_jsonb(i) || jsonb_build_object(
+            'first_day', current_date - greatest(p_days, 1) + 1, 'last_day', current_date))
+        from payout_api.installation as i
         union all
-        select * from payout.summary_transfers(p_days, p_rows)
+        select 'overview', count(*), jsonb_agg(
+            to_jsonb(o) order by o.currency, o.is_final, o.state, o.since_at_least)
+        from overview as o
         union all
-        select * from payout.summary_balances(p_rows)
+        select 'days', count(*), jsonb_agg(to_jsonb(d) order by d.currency, d.day) from days as d
         union all
-        select * from payout.summary_troubles(p_rows)
-    ) as s
-    group by s.section
+        select 'totals', count(*), jsonb_agg(
+            to_jsonb(t) order by t.transfers_settled + t.transfers_paid desc, t.currency)
+        from totals as t
+        union all
+        select 'accounts', count(*), jsonb_agg(
+            to_jsonb(b) || jsonb_build_object('meaning', l.meaning) order by b.currency, b.account)
+        from payout_api.ledger_balances as b
+        left join payout.ledger_accounts as l on l.account = b.account
+        union all
+        select 'books', count(*), jsonb_agg(to_jsonb(b) order by b.currency)
+        from payout_api.trial_balance as b
+        union all
+        select * from payout.summary_lists(p_rows)
+    ) as s (section, row_count, content)
+    where s.row_count > 0
 $$;
 comment on function payout_api.summary(integer, integer) is
     'Sections with their rows, of one moment: the installation; transfers by state and age, what '
@@ -13679,157 +13710,48 @@ comment on function payout_api.summary(integer, integer) is
     'whole list, content its first rows.';
 grant execute on function payout_api.summary(integer, integer)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/summary_balances.sql dece2a057052
-create or replace function payout.summary_balances(p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
+-- frozen: procedures/operate/summary_lists.sql 82227fafaf93
+create or replace function payout.summary_lists(p_rows integer)
+returns table (section text, row_count bigint, content jsonb)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with owed as (
-        select t.payee_id, t.currency, t.amount_minor
-        from payout_api.open_transfers as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where s.state = 'failed'
-        union all
-        select m.payee_id, m.currency, m.open_minor
-        from payout_api.reversed_money as m
-    ),
-    payees as (
-        select o.currency, o.payee_id, sum(o.amount_minor) * c.minor_unit as balance,
-            row_number() over (
-                partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
-        from owed as o
-        left join payout.currencies as c on c.currency = o.currency
-        group by o.currency, o.payee_id, c.minor_unit
-    )
-    select 'accounts', null::integer, row_number() over (order by b.currency, b.account),
-        to_jsonb(b) || jsonb_build_object('meaning', l.meaning)
-    from payout_api.ledger_balances as b
-    left join payout.ledger_accounts as l on l.account = b.account
-    union all
-    select 'payees', p_rows, row_number() over (order by p.rank, p.currency), to_jsonb(p)
-    from payees as p
-    union all
-    select 'books', null, row_number() over (order by b.currency), to_jsonb(b)
-    from payout_api.trial_balance as b
-$$;
-comment on function payout.summary_balances(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_installation.sql 071c6dbacaf6
-create or replace function payout.summary_installation(p_days integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'installation', 1, 1, to_jsonb(i)
-    from (
-        select now() as taken_at,
-            current_date - greatest(p_days, 1) + 1 as first_day,
-            current_date as last_day,
-            current_database() as database_name,
-            session_user as login,
-            payout_api.release() as release,
-            e.installation_id,
-            e.stripe_account_id,
-            e.is_livemode,
-            payout_api.seal_head() as seal_head,
-            s.sealed_at,
-            (select count(*) from payout_api.workers as w where w.is_alive) as workers_alive,
-            c.begun_at as compared_at,
-            c.transfers_seen as transfers_compared
-        from payout.engine_settings as e
-        left join lateral (
-            select s.sealed_at from payout.seals as s order by s.seal_id desc limit 1
-        ) as s on true
-        left join lateral (
-            select r.begun_at, r.objects_seen as transfers_seen
-            from payout.stripe_reads as r
-            where r.kind = 'comparison' and r.finished_at is not null
-            order by r.read_id desc
-            limit 1
-        ) as c on true
-    ) as i
-$$;
-comment on function payout.summary_installation(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_transfers.sql f74e10403479
-create or replace function payout.summary_transfers(p_days integer, p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with flow as materialized (
-        select f.*
-        from payout_api.money_flow(current_date - greatest(p_days, 1) + 1, 'infinity') as f
-    ),
-    totals as (
-        select f.currency, sum(f.transfers_settled) as transfers_settled,
-            sum(f.transfers_paid) as transfers_paid,
-            sum(f.settled) as settled, sum(f.paid) as paid, sum(f.failed) as failed,
-            sum(f.taken_back) as taken_back
-        from flow as f
-        group by f.currency
-    )
-    -- All but the last have a row for each currency, state and day at most: they are not cut.
-    select 'overview', null::integer,
-        row_number() over (order by o.currency, st.is_final, o.state, o.since_at_least),
-        to_jsonb(o) || jsonb_build_object(
-            'meaning', st.meaning,
-            'state_transfers', sum(o.transfers) over state,
-            'state_amount', sum(o.amount) over state,
-            'state_oldest_since', min(o.oldest_since) over state)
-    from payout_api.overview_by_age as o
-    join payout.states as st on st.state = o.state
-    window state as (partition by o.currency, o.state)
-    union all
-    select 'days', null, row_number() over (order by f.currency, f.day), to_jsonb(f)
-    from flow as f
-    union all
-    select 'totals', null,
-        row_number() over (order by f.transfers_settled + f.transfers_paid desc, f.currency),
-        to_jsonb(f)
-    from totals as f
-    union all
-    select 'unpaid', p_rows, row_number() over (
-            order by u.state in ('scheduled', 'in_flight'), u.transfers desc, u.first_transfer_id),
-        to_jsonb(u)
+    select 'unpaid', count(*), to_jsonb((array_agg(
+        to_jsonb(u) order by u.state in ('scheduled', 'in_flight'), u.transfers desc,
+            u.first_transfer_id))[:p_rows])
     from payout_api.unpaid_by_reason as u
-$$;
-comment on function payout.summary_transfers(integer, integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_troubles.sql affc9e4dec7a
-create or replace function payout.summary_troubles(p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    -- Only rows that are shown are explained.
-    select 'discrepancies', p_rows, d.place, case when d.place <= p_rows then (
-        select to_jsonb(v) - '{ours,theirs}'::text[]
-        from payout_api.discrepancies as v
-        where v.discrepancy_id = d.discrepancy_id)
-    end
-    from (
-        select d.discrepancy_id, row_number() over (order by d.found_at, d.discrepancy_id) as place
-        from payout.discrepancies as d
-        where d.resolved_at is null
-    ) as d
     union all
-    select 'reversed', p_rows, row_number() over (order by m.since, m.payout_transfer_id),
+    select 'payees', count(*), to_jsonb((array_agg(
+        to_jsonb(p) order by p.rank, p.currency))[:p_rows])
+    from payout_api.payees_owed as p
+    union all
+    -- Only those that are shown are explained.
+    select 'discrepancies', (
+        select count(*) from payout.discrepancies as o where o.resolved_at is null
+    ), jsonb_agg(to_jsonb(d) - '{ours,theirs}'::text[] order by d.since, d.discrepancy_id)
+    from payout_api.discrepancies as d
+    where d.discrepancy_id = any (array(
+        select o.discrepancy_id from payout.discrepancies as o where o.resolved_at is null
+        order by o.found_at, o.discrepancy_id limit greatest(p_rows, 0)))
+    union all
+    select 'reversed', count(*), to_jsonb((array_agg(
         to_jsonb(m) || jsonb_build_object('open', m.open_minor * c.minor_unit)
+        order by m.since, m.payout_transfer_id))[:p_rows])
     from payout_api.reversed_money as m
     left join payout.currencies as c on c.currency = m.currency
     union all
-    select 'holds', p_rows, row_number() over (order by h.scope <> 'engine', h.hold_id), to_jsonb(h)
+    select 'holds', count(*), to_jsonb((array_agg(
+        to_jsonb(h) order by h.scope <> 'engine', h.hold_id))[:p_rows])
     from payout.holds as h
     where h.released_at is null
     union all
-    select 'workers', p_rows,
-        row_number() over (order by w.is_alive desc, w.last_seen_at desc, w.worker), to_jsonb(w)
+    select 'workers', count(*), to_jsonb((array_agg(
+        to_jsonb(w) order by w.is_alive desc, w.last_seen_at desc, w.worker))[:p_rows])
     from payout_api.workers as w
 $$;
-comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
+comment on function payout.summary_lists(integer) is
+    'Part of payout_api.summary(): each list with the number of all its rows.';
 -- frozen: procedures/operate/time_from_now.sql 1e07fa09f0cd
 create or replace function payout_api.time_from_now(p_at timestamptz)
 returns text
@@ -14142,6 +14064,86 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
+-- frozen: sql/views/reconcile_progress.sql cafffb149f73
+create or replace view payout_api.reconcile_progress as
+select
+    r.read_id,
+    case
+        when r.finished_at is not null then 'finished'
+        when r.abandoned_at is not null then 'given up'
+        else 'going on'
+    end as progress,
+    r.worker,
+    r.begun_at,
+    coalesce(r.finished_at, r.abandoned_at) as ended_at,
+    to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
+    coalesce(p.pages, 0) as pages,
+    p.last_page_at,
+    r.objects_seen as transfers_seen,
+    r.objects_expected as transfers_expected,
+    r.objects_found as discrepancies_found,
+    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
+from payout.stripe_reads as r
+left join lateral (
+    -- Pages are counted from one: the last says how many there are.
+    select p.page_number::bigint as pages, p.received_at as last_page_at
+    from payout.stripe_read_pages as p
+    where p.read_id = r.read_id
+    order by p.page_number desc
+    limit 1
+) as p on true
+where r.kind = 'comparison'
+order by r.read_id desc;
+comment on view payout_api.reconcile_progress is
+    'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
+    'pages and transfers seen so far, the number that these books expected, the number of its '
+    'discrepancies, and that of the transfers that are not ours by a rule.';
+-- frozen: sql/views/workers.sql 2af96f48e229
+create or replace view payout_api.workers as
+select
+    w.worker,
+    w.release,
+    w.started_at,
+    w.last_seen_at,
+    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
+    ) as is_on_hold
+from payout.workers as w
+order by w.last_seen_at desc;
+comment on view payout_api.workers is
+    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
+    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
+-- frozen: sql/views/installation.sql ed74a9ac7921
+create or replace view payout_api.installation as
+select
+    now() as taken_at,
+    current_database() as database_name,
+    session_user as login,
+    payout_api.release() as release,
+    e.installation_id,
+    e.stripe_account_id,
+    e.is_livemode,
+    payout_api.seal_head() as seal_head,
+    s.sealed_at,
+    (select count(*) from payout_api.workers as w where w.is_alive) as workers_alive,
+    c.begun_at as compared_at,
+    c.transfers_seen as transfers_compared
+from payout.engine_settings as e
+left join lateral (
+    select s.sealed_at from payout.seals as s order by s.seal_id desc limit 1
+) as s on true
+left join lateral (
+    select r.begun_at, r.transfers_seen
+    from payout_api.reconcile_progress as r
+    where r.progress = 'finished'
+    order by r.read_id desc
+    limit 1
+) as c on true;
+comment on view payout_api.installation is
+    'One row: the release, the Stripe account and mode, the newest seal, the workers that are '
+    'alive, and the last comparison of all transfers that finished.';
 -- frozen: sql/views/ledger_balances.sql b701f471dfeb
 create or replace view payout_api.ledger_balances as
 select
@@ -14299,6 +14301,29 @@ group by o.state, o.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for final states.';
+-- frozen: sql/views/payees_owed.sql 9f013d49e2b6
+create or replace view payout_api.payees_owed as
+select
+    o.currency,
+    o.payee_id,
+    sum(o.amount_minor) * c.minor_unit as balance,
+    row_number() over (
+        partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
+from (
+    select t.payee_id, t.currency, t.amount_minor
+    from payout_api.open_transfers as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.state = 'failed'
+    union all
+    select m.payee_id, m.currency, m.open_minor
+    from payout_api.reversed_money as m
+) as o
+left join payout.currencies as c on c.currency = o.currency
+group by o.currency, o.payee_id, c.minor_unit
+order by rank, o.currency;
+comment on view payout_api.payees_owed is
+    'One row for each payee and currency in which declined transfers or reversed money are owed: '
+    'balance in the currency itself, rank among the payees of that currency.';
 -- frozen: sql/views/payout_status.sql 465b3188319f
 create or replace view payout_api.payout_status as
 select
@@ -14380,40 +14405,6 @@ comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
 grant select on payout_api.proposals to payout_approver;
--- frozen: sql/views/reconcile_progress.sql cafffb149f73
-create or replace view payout_api.reconcile_progress as
-select
-    r.read_id,
-    case
-        when r.finished_at is not null then 'finished'
-        when r.abandoned_at is not null then 'given up'
-        else 'going on'
-    end as progress,
-    r.worker,
-    r.begun_at,
-    coalesce(r.finished_at, r.abandoned_at) as ended_at,
-    to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
-    coalesce(p.pages, 0) as pages,
-    p.last_page_at,
-    r.objects_seen as transfers_seen,
-    r.objects_expected as transfers_expected,
-    r.objects_found as discrepancies_found,
-    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
-from payout.stripe_reads as r
-left join lateral (
-    -- Pages are counted from one: the last says how many there are.
-    select p.page_number::bigint as pages, p.received_at as last_page_at
-    from payout.stripe_read_pages as p
-    where p.read_id = r.read_id
-    order by p.page_number desc
-    limit 1
-) as p on true
-where r.kind = 'comparison'
-order by r.read_id desc;
-comment on view payout_api.reconcile_progress is
-    'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
-    'pages and transfers seen so far, the number that these books expected, the number of its '
-    'discrepancies, and that of the transfers that are not ours by a rule.';
 -- frozen: sql/views/sealed_rows.sql 24c1673bf4ed
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
@@ -14540,23 +14531,6 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
--- frozen: sql/views/workers.sql 2af96f48e229
-create or replace view payout_api.workers as
-select
-    w.worker,
-    w.release,
-    w.started_at,
-    w.last_seen_at,
-    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
-    exists (
-        select from payout.holds as h
-        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
-    ) as is_on_hold
-from payout.workers as w
-order by w.last_seen_at desc;
-comment on view payout_api.workers is
-    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
-    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

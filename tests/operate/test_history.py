@@ -163,9 +163,9 @@ def read_by(engine: Engine, statement: str) -> int:
 )
 @mutant(
     "payees are read for the summary",
-    "summary_balances",
-    "select m.payee_id, m.currency, m.open_minor\n        from payout_api.reversed_money as m",
-    "select b.account, b.currency, b.balance_minor::bigint\n"
+    "payees_owed",
+    "select m.payee_id, m.currency, m.open_minor\n    from payout_api.reversed_money as m",
+    "select b.account::payout.external_id, b.currency, b.balance_minor::bigint\n"
     # On some plans the first round reads a hundred rows more than the second: so several times.
     "        from generate_series(1, 9) as n cross join lateral "
     "payout_api.balances_as_of(now() + n * interval '1 day') as b where b.balance_minor > 0",
