@@ -3133,21 +3133,6 @@ $$;
 comment on function payout.clock_differs(timestamptz) is
     'True when the clock is more than five minutes from the time at Stripe; false if that is not '
     'known.';
--- frozen: procedures/common/metric_label.sql 1b92da411cbb
-create or replace function payout.metric_label(p_text text)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when p_text is null then 'none'
-        when p_text ~ '^[a-z][a-z0-9_]{0,59}$' then p_text
-        else 'other'
-    end
-$$;
-comment on function payout.metric_label(text) is
-    'The text itself where it is a code such as balance_insufficient, else other; none for null.';
 -- frozen: procedures/common/notify_operators.sql 6bc7b59af9e9
 create or replace function payout.notify_operators(
     p_reason text, p_subject text, p_ids jsonb default '{}'
@@ -12822,7 +12807,7 @@ comment on function payout_api.major_units(numeric, text) is
     'a currency that is not in payout.currencies.';
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql 23402fb61859
+-- frozen: procedures/operate/measure.sql 3213de1a47f3
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -12851,210 +12836,33 @@ begin
         return;
     end if;
     return query
-    select * from payout.measure_transfers(v_now, 50000)
+    select g.metric, g.meaning, g.labels, g.value from payout_api.gauges as g
     union all
-    select * from payout.measure_stops(50000)
-    union all
-    select * from payout.measure_upkeep(v_now);
+    select m.metric, m.meaning, m.labels, m.value::double precision
+    from (
+        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
+            '{}'::jsonb, (payout.identity_problem() is not null)::integer::numeric
+        union all
+        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
+            coalesce(extract(epoch from v_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
+        union all
+        select 'payout_compared_seconds',
+            'Time since Stripe''s transfers were compared, all and the newest.',
+            jsonb_build_object('kind', k.kind),
+            extract(epoch from v_now - coalesce(r.finished_at, e.created_at, v_now))
+        from unnest('{comparison,newest}'::text[]) as k (kind)
+        cross join lateral payout.newest_read(k.kind) as r
+        left join lateral (
+            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
+        ) as e on true
+    ) as m (metric, meaning, labels, value);
 end
 $$;
 comment on function payout_api.measure(text) is
     'Names, meanings, labels and values of the gauges, or no row while another worker measures; '
     'the worker is one that heartbeat has noted.';
 grant execute on function payout_api.measure(text) to payout_worker;
--- frozen: procedures/operate/measure_stops.sql d127230f8624
-create or replace function payout.measure_stops(p_limit integer)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with kinds as (
-        select payout.metric_label(d.kind) as kind, count(*) as open_count,
-            row_number() over (order by count(*) desc, payout.metric_label(d.kind)) as place
-        from (
-            select o.kind from payout.discrepancies as o
-            where o.resolved_at is null
-            order by o.found_at
-            limit p_limit
-        ) as d
-        group by payout.metric_label(d.kind)
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_holds' as metric, 'Open holds that are no waits, by scope.' as meaning,
-            jsonb_build_object('scope', s.scope) as labels, (
-                select count(*) from (
-                    select from payout.holds as h
-                    where h.released_at is null and h.awaits is null and h.scope = s.scope
-                    limit p_limit
-                ) as h) as value
-        from unnest('{engine,worker,currency,payee,settlement,transfer}'::text[]) as s (scope)
-        union all
-        select 'payout_waits', 'Currencies, payees and transfers that wait, by the cause.',
-            jsonb_build_object('for', s.awaits), (
-                select count(*) from (
-                    select from payout.holds as h
-                    where h.released_at is null and h.awaits = s.awaits
-                    limit p_limit
-                ) as h)
-        from unnest('{funds,account,cap,account_change}'::text[]) as s (awaits)
-        union all
-        select 'payout_open_discrepancies', 'Open discrepancies, by kind.',
-            jsonb_build_object('kind', case when k.place <= 30 then k.kind else 'other' end),
-            sum(k.open_count)
-        from kinds as k
-        group by case when k.place <= 30 then k.kind else 'other' end
-        union all
-        select 'payout_proposals', 'Acts that wait for another person.', '{}', count(*)
-        from payout_api.proposals as p
-        union all
-        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
-            '{}', (payout.identity_problem() is not null)::integer
-    ) as m;
-end
-$$;
-comment on function payout.measure_stops(integer) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_transfers.sql 784500477a7b
-create or replace function payout.measure_transfers(p_now timestamptz, p_limit integer)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with open_states as materialized (
-        select * from payout.open_states(p_limit)
-    ), grouped as (
-        select s.state, s.reason, t.currency, count(*) as transfers,
-            sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
-        from open_states as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        group by s.state, s.reason, t.currency
-    ), counted as materialized (
-        select g.state::text, payout.metric_label(g.reason) as reason, g.currency::text,
-            g.transfers, g.amount_minor * c.minor_unit as amount, g.since
-        from grouped as g
-        left join payout.currencies as c on c.currency = g.currency
-    ), reasons as (
-        select c.state, c.reason, sum(c.transfers) as transfers,
-            row_number() over (order by sum(c.transfers) desc, c.state, c.reason) as place
-        from counted as c group by c.state, c.reason
-    ), due as (
-        select count(*) as transfers, p_now - min(s.next_attempt_at) as waited_for
-        from open_states as s
-        where s.next_attempt_at <= p_now and s.hold_id is null and s.next_lookup_at is null
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
-            jsonb_build_object('state', c.state, 'currency', c.currency) as labels,
-            sum(c.transfers) as value
-        from counted as c group by c.state, c.currency
-        union all
-        select 'payout_open_amount', 'Money of open transfers, in the currency itself.',
-            jsonb_build_object('state', c.state, 'currency', c.currency), sum(c.amount)
-        from counted as c group by c.state, c.currency
-        union all
-        select 'payout_open_oldest_seconds', 'Time since the oldest transfer came into the state.',
-            jsonb_build_object('state', c.state), extract(epoch from p_now - min(c.since))
-        from counted as c group by c.state
-        union all
-        select 'payout_open_reasons', 'Transfers that are open, by the reason for their state.',
-            jsonb_build_object('state', r.state,
-                'reason', case when r.place <= 30 then r.reason else 'other' end),
-            sum(r.transfers)
-        from reasons as r
-        group by r.state, case when r.place <= 30 then r.reason else 'other' end
-        union all
-        select 'payout_due_transfers', 'Transfers that are due and on no hold.', '{}',
-            d.transfers
-        from due as d
-        union all
-        select 'payout_failed_for_operators',
-            'Failed transfers for which nothing is tried by itself.', '{}', count(*)
-        from open_states as s where s.state = 'failed' and s.next_attempt_at is null
-        union all
-        select 'payout_due_oldest_seconds', 'Time for which the oldest of them has been due.', '{}',
-            coalesce(extract(epoch from d.waited_for), 0)
-        from due as d
-    ) as m;
-end
-$$;
-comment on function payout.measure_transfers(timestamptz, integer) is
-    'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql 22e59ca84e78
-create or replace function payout.measure_upkeep(p_now timestamptz)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with compared as (
-        select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
-        from (values ('comparison'), ('newest')) as k (kind)
-        cross join lateral payout.newest_read(k.kind) as r
-        left join lateral (
-            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
-        ) as e on true
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_compared_seconds' as metric,
-            'Time since Stripe''s transfers were compared, all and the newest.' as meaning,
-            jsonb_build_object('kind', c.kind) as labels,
-            extract(epoch from p_now - c.compared_at) as value
-        from compared as c
-        union all
-        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
-            coalesce(extract(epoch from p_now - min(r.row_at)), 0)
-        from payout.first_unsealed_rows() as r
-        union all
-        select 'payout_workers', 'Workers that are alive, by release.',
-            jsonb_build_object('release', left(w.release, 60)), count(*)
-        from payout.workers as w
-        where not w.has_ended and w.last_seen_at > p_now - interval '1 minute'
-        group by left(w.release, 60)
-        union all
-        select 'payout_expired_leases', 'Leases that ran out over a minute ago.', '{}', count(*)
-        from payout.transfer_states as s where s.lease_until < p_now - interval '1 minute'
-        union all
-        select 'payout_notification_queue_usage', 'Part of the queue of NOTIFY that is full.', '{}',
-            pg_notification_queue_usage()
-    ) as m;
-end
-$$;
-comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/open_states.sql 186f3733f0f0
-create or replace function payout.open_states(p_limit integer)
-returns setof payout.transfer_states
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    (select s.* from payout.transfer_states as s
-        where s.next_attempt_at is not null and s.hold_id is null
-            and s.state in ('scheduled', 'retry_wait', 'unknown')
-        order by s.next_attempt_at limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s
-        where s.hold_id is not null and s.state in ('scheduled', 'retry_wait', 'unknown')
-        limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s where s.lease_until is not null limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s
-        where s.state in ('parked', 'failed') order by s.changed_at limit p_limit)
-    union all
-    (select s.* from payout.account_waits as w
-        join payout.transfer_states as s on s.payout_transfer_id = w.payout_transfer_id
-        where w.next_look_at is not null and s.state = 'scheduled' and s.next_attempt_at is null
-        limit p_limit)
-$$;
-comment on function payout.open_states(integer) is
-    'Transfers that are scheduled, being sent, waiting, parked or failed.';
 -- frozen: procedures/operate/park.sql 0f84c719dd6f
 create or replace function payout_api.park(
     p_reason text,
@@ -14064,6 +13872,193 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
+-- frozen: sql/views/proposals.sql d8c0e66ec9cc
+create or replace view payout_api.proposals as
+select
+    p.operator_action_id as action_id,
+    p.details ->> 'verb' as verb,
+    p.subject,
+    p.reason,
+    p.details - 'verb' as details,
+    p.acted_by as proposed_by,
+    p.acted_at as proposed_at,
+    p.expires_at,
+    format('select * from payout_api.approve(%s, ''…'');', p.operator_action_id) as what_to_do
+from payout.operator_actions as p
+where p.expires_at > now()
+    and not exists (
+        select from payout.operator_actions as a where a.proposal_id = p.operator_action_id
+    );
+comment on view payout_api.proposals is
+    'One row for each proposal that nobody has approved and that has not expired, with the call '
+    'by which another login approves it.';
+grant select on payout_api.proposals to payout_approver;
+-- frozen: sql/views/workers.sql 2af96f48e229
+create or replace view payout_api.workers as
+select
+    w.worker,
+    w.release,
+    w.started_at,
+    w.last_seen_at,
+    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
+    ) as is_on_hold
+from payout.workers as w
+order by w.last_seen_at desc;
+comment on view payout_api.workers is
+    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
+    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
+-- frozen: sql/views/gauges.sql 8e1038140017
+create or replace view payout_api.gauges as
+with open_states as materialized (
+    -- The groups have no row in common and leave none out (payout.progress_problem).
+    (select s.* from payout.transfer_states as s
+        where s.next_attempt_at is not null and s.hold_id is null
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+        order by s.next_attempt_at limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.hold_id is not null and s.state in ('scheduled', 'retry_wait', 'unknown')
+        limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s where s.lease_until is not null limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.state in ('parked', 'failed') order by s.changed_at limit 50000)
+    union all
+    (select s.* from payout.account_waits as w
+        join payout.transfer_states as s on s.payout_transfer_id = w.payout_transfer_id
+        where w.next_look_at is not null and s.state = 'scheduled' and s.next_attempt_at is null
+        limit 50000)
+), grouped as materialized (
+    select s.state, s.reason, t.currency, count(*) as transfers,
+        sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
+    from open_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    group by s.state, s.reason, t.currency
+), coded as (
+    select x.metric, x.meaning, x.label, x.state,
+        -- A sentence, an id or a name that a person gave is no label.
+        case
+            when x.code is null then 'none'
+            when x.code ~ '^[a-z][a-z0-9_]{0,59}$' then x.code
+            else 'other'
+        end as code,
+        x.number
+    from (
+        select 'payout_open_reasons' as metric,
+            'Transfers that are open, by the reason for their state.' as meaning,
+            'reason' as label, g.state::text as state, g.reason::text as code,
+            g.transfers as number
+        from grouped as g
+        union all
+        select 'payout_open_discrepancies' as metric, 'Open discrepancies, by kind.' as meaning,
+            'kind' as label, null as state, d.kind as code, 1 as number
+        from (
+            select o.kind from payout.discrepancies as o
+            where o.resolved_at is null
+            order by o.found_at
+            limit 50000
+        ) as d
+    ) as x
+), placed as (
+    select c.metric, c.meaning, c.label, c.state, c.code, sum(c.number) as number,
+        row_number() over (
+            partition by c.metric order by sum(c.number) desc, c.state, c.code) as place
+    from coded as c
+    group by c.metric, c.meaning, c.label, c.state, c.code
+), due as (
+    select count(*) as transfers, now() - min(s.next_attempt_at) as waited_for
+    from open_states as s
+    where s.next_attempt_at <= now() and s.hold_id is null and s.next_lookup_at is null
+)
+select v.metric, v.meaning, v.labels, v.value::double precision as value
+from (
+    values
+        ('payout_due_transfers', 'Transfers that are due and on no hold.',
+            '{}'::jsonb, (select d.transfers from due as d)::numeric),
+        ('payout_due_oldest_seconds', 'Time for which the oldest of them has been due.',
+            '{}', (select coalesce(extract(epoch from d.waited_for), 0) from due as d)),
+        ('payout_failed_for_operators', 'Failed transfers for which nothing is tried by itself.',
+            '{}', (
+                select count(*) from open_states as s
+                where s.state = 'failed' and s.next_attempt_at is null
+            )),
+        ('payout_expired_leases', 'Leases that ran out over a minute ago.',
+            '{}', (
+                select count(*) from open_states as s
+                where s.lease_until < now() - interval '1 minute'
+            )),
+        ('payout_proposals', 'Acts that wait for another person.',
+            '{}', (select count(*) from payout_api.proposals as p)),
+        ('payout_notification_queue_usage', 'Part of the queue of NOTIFY that is full.',
+            '{}', pg_notification_queue_usage()::numeric)
+) as v (metric, meaning, labels, value)
+-- Each column of a union is named: so a restored view has the same text.
+union all
+select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
+    jsonb_build_object('state', g.state, 'currency', g.currency) as labels,
+    sum(g.transfers)::double precision as value
+from grouped as g
+group by g.state, g.currency
+union all
+select 'payout_open_amount' as metric,
+    'Money of open transfers, in the currency itself.' as meaning,
+    jsonb_build_object('state', g.state, 'currency', g.currency) as labels,
+    sum(g.amount_minor * c.minor_unit)::double precision as value
+from grouped as g
+left join payout.currencies as c on c.currency = g.currency
+group by g.state, g.currency
+union all
+select 'payout_open_oldest_seconds' as metric,
+    'Time since the oldest transfer came into the state.' as meaning,
+    jsonb_build_object('state', g.state) as labels,
+    extract(epoch from now() - min(g.since))::double precision as value
+from grouped as g
+group by g.state
+union all
+select p.metric, p.meaning, jsonb_strip_nulls(jsonb_build_object('state', p.state,
+    p.label, case when p.place <= 30 then p.code else 'other' end)) as labels,
+    sum(p.number)::double precision as value
+from placed as p
+group by p.metric, p.meaning, p.label, p.state,
+    case when p.place <= 30 then p.code else 'other' end
+union all
+select 'payout_holds' as metric, 'Open holds that are no waits, by scope.' as meaning,
+    jsonb_build_object('scope', s.scope) as labels,
+    (
+        select count(*) from (
+            select from payout.holds as h
+            where h.released_at is null and h.awaits is null and h.scope = s.scope
+            limit 50000
+        ) as h
+    )::double precision as value
+from unnest('{engine,worker,currency,payee,settlement,transfer}'::text[]) as s (scope)
+union all
+select 'payout_waits' as metric,
+    'Currencies, payees and transfers that wait, by the cause.' as meaning,
+    jsonb_build_object('for', s.awaits) as labels,
+    (
+        select count(*) from (
+            select from payout.holds as h
+            where h.released_at is null and h.awaits = s.awaits
+            limit 50000
+        ) as h
+    )::double precision as value
+from unnest('{funds,account,cap,account_change}'::text[]) as s (awaits)
+union all
+select 'payout_workers' as metric, 'Workers that are alive, by release.' as meaning,
+    jsonb_build_object('release', left(w.release, 60)) as labels,
+    count(*)::double precision as value
+from payout_api.workers as w
+where w.is_alive
+group by left(w.release, 60);
+comment on view payout_api.gauges is
+    'Names, meanings, labels and values of gauges: open transfers and their money, by state, '
+    'currency and reason, those that are due, holds and waits, open discrepancies, proposals, '
+    'leases, workers.';
 -- frozen: sql/views/reconcile_progress.sql cafffb149f73
 create or replace view payout_api.reconcile_progress as
 select
@@ -14098,23 +14093,6 @@ comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
     'pages and transfers seen so far, the number that these books expected, the number of its '
     'discrepancies, and that of the transfers that are not ours by a rule.';
--- frozen: sql/views/workers.sql 2af96f48e229
-create or replace view payout_api.workers as
-select
-    w.worker,
-    w.release,
-    w.started_at,
-    w.last_seen_at,
-    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
-    exists (
-        select from payout.holds as h
-        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
-    ) as is_on_hold
-from payout.workers as w
-order by w.last_seen_at desc;
-comment on view payout_api.workers is
-    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
-    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
 -- frozen: sql/views/installation.sql ed74a9ac7921
 create or replace view payout_api.installation as
 select
@@ -14384,27 +14362,6 @@ comment on view payout_api.payout_status is
     'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
     'payee.';
 grant select on payout_api.payout_status to payout_app;
--- frozen: sql/views/proposals.sql d8c0e66ec9cc
-create or replace view payout_api.proposals as
-select
-    p.operator_action_id as action_id,
-    p.details ->> 'verb' as verb,
-    p.subject,
-    p.reason,
-    p.details - 'verb' as details,
-    p.acted_by as proposed_by,
-    p.acted_at as proposed_at,
-    p.expires_at,
-    format('select * from payout_api.approve(%s, ''…'');', p.operator_action_id) as what_to_do
-from payout.operator_actions as p
-where p.expires_at > now()
-    and not exists (
-        select from payout.operator_actions as a where a.proposal_id = p.operator_action_id
-    );
-comment on view payout_api.proposals is
-    'One row for each proposal that nobody has approved and that has not expired, with the call '
-    'by which another login approves it.';
-grant select on payout_api.proposals to payout_approver;
 -- frozen: sql/views/sealed_rows.sql 24c1673bf4ed
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
