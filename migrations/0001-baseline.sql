@@ -9122,8 +9122,8 @@ end
 $$;
 comment on function payout.within_caps(bigint[], timestamptz) is
     'Returns those of the transfers that are within every cap, and lets the others wait.';
--- frozen: procedures/audit/account_totals_at.sql 7038a3db53ad
-create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
+-- frozen: procedures/audit/account_totals_at.sql acc78bc77b46
+create or replace function payout_api.account_totals_at(p_times timestamptz[], p_accounts text[])
 returns table (
     at timestamptz,
     account text,
@@ -9135,7 +9135,11 @@ returns table (
 )
 language sql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
     with recursive steps (account, currency, last_account) as (
         select coalesce(a.account, ''), ''::text,
@@ -9194,9 +9198,11 @@ as $$
     ) as b
     group by b.at, b.account, b.currency
 $$;
-comment on function payout.account_totals_at(timestamptz[], text[]) is
+comment on function payout_api.account_totals_at(timestamptz[], text[]) is
     'For each time and account (null: every one): debits and credits in minor units, and how many, '
     'of the entries whose transaction had begun by then; payable is that of all payees.';
+grant execute on function payout_api.account_totals_at(timestamptz[], text[])
+    to payout_operator, payout_auditor;
 -- frozen: procedures/audit/add_seal.sql 8643488739fa
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
@@ -9247,7 +9253,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 0437809d2154
+-- frozen: procedures/audit/balances_as_of.sql a8fe0896ae85
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
 )
@@ -9262,12 +9268,9 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
-    from payout.account_totals_at(
+    from payout_api.account_totals_at(
         array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
     where t.account <> 'payable'
 $$;
@@ -9793,32 +9796,6 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql e6f092749051
-create or replace function payout_api.control_totals()
-returns table (
-    account text,
-    currency payout.currency_code,
-    debit_minor numeric,
-    credit_minor numeric,
-    debits bigint,
-    credits bigint
-)
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-as $$
-    select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
-    from payout.account_totals_at(
-        '{infinity}', array(select a.account from payout.ledger_accounts as a)) as t
-$$;
-comment on function payout_api.control_totals() is
-    'Debits and credits of each general account and currency in minor units, and how many; account '
-    'payable stands for those of all payees. The balance is credit minus debit.';
-grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/end_of_step.sql 35d2eda0839f
 create or replace function payout.end_of_step(p_from bigint, p_to bigint)
 returns bigint
@@ -10016,7 +9993,7 @@ as $$
 $$;
 comment on function payout.midnights_between(timestamptz, timestamptz) is
     'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql 53d6944627a8
+-- frozen: procedures/audit/money_flow.sql 3241137626b9
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10048,7 +10025,7 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.account_totals_at(
+        from payout_api.account_totals_at(
             array(select m.at - interval '1 microsecond' from moments as m),
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
@@ -13453,7 +13430,7 @@ comment on function payout_api.settle_outside(bigint, text, text, boolean) is
     'row with the result. p_preview changes nothing.';
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;
--- frozen: procedures/operate/summary.sql 40d9eeb4a094
+-- frozen: procedures/operate/summary.sql 631d89d30bc8
 create or replace function payout_api.summary(
     p_days integer default 30,
     p_rows integer default 20
@@ -13499,10 +13476,8 @@ as $$
             to_jsonb(t) order by t.transfers_settled + t.transfers_paid desc, t.currency)
         from totals as t
         union all
-        select 'accounts', count(*), jsonb_agg(
-            to_jsonb(b) || jsonb_build_object('meaning', l.meaning) order by b.currency, b.account)
+        select 'accounts', count(*), jsonb_agg(to_jsonb(b) order by b.currency, b.account)
         from payout_api.ledger_balances as b
-        left join payout.ledger_accounts as l on l.account = b.account
         union all
         select 'books', count(*), jsonb_agg(to_jsonb(b) order by b.currency)
         from payout_api.trial_balance as b
@@ -14122,7 +14097,7 @@ left join lateral (
 comment on view payout_api.installation is
     'One row: the release, the Stripe account and mode, the newest seal, the workers that are '
     'alive, and the last comparison of all transfers that finished.';
--- frozen: sql/views/ledger_balances.sql b701f471dfeb
+-- frozen: sql/views/ledger_balances.sql 322fcbc08eb6
 create or replace view payout_api.ledger_balances as
 select
     b.account,
@@ -14132,13 +14107,18 @@ select
     (b.credit_minor - b.debit_minor) * c.minor_unit as balance,
     b.debit_minor,
     b.credit_minor,
-    b.credit_minor - b.debit_minor as balance_minor
-from payout_api.control_totals() as b
-left join payout.currencies as c on c.currency = b.currency;
+    b.credit_minor - b.debit_minor as balance_minor,
+    b.debits,
+    b.credits,
+    l.meaning
+from payout_api.account_totals_at(
+    '{infinity}', array(select a.account from payout.ledger_accounts as a)) as b
+left join payout.currencies as c on c.currency = b.currency
+left join payout.ledger_accounts as l on l.account = b.account;
 comment on view payout_api.ledger_balances is
     'Credit minus debit of each general account and currency, in the currency itself and in minor '
-    'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
-    'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
+    'units, the number of debits and of credits, and the meaning of the account: payable is that '
+    'of all payees. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
 -- frozen: sql/views/not_ours.sql ef29fd0705d2
 create or replace view payout_api.not_ours as
@@ -14200,7 +14180,7 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
 grant select on payout_api.open_transfers to payout_approver;
--- frozen: sql/views/overview_by_age.sql 7bd6719c895a
+-- frozen: sql/views/overview_by_age.sql f16aca8ce2bf
 create or replace view payout_api.overview_by_age as
 with open_ones as materialized (
     select s.state, t.currency, g.since_at_least, count(*) as transfers,
@@ -14227,7 +14207,7 @@ with open_ones as materialized (
     select f.state, f.currency, sum(f.transfers) as transfers, sum(f.amount_minor) as amount_minor
     from (
         select x.state, b.currency, x.sign * x.transfers, x.sign * x.amount_minor
-        from payout_api.control_totals() as b
+        from payout_api.ledger_balances as b
         join lateral (values
             ('settlement_funds', 'cancelled', 1, b.debits, b.debit_minor),
             ('stripe_balance', 'cancelled', -1, b.credits, b.credit_minor),
@@ -14414,7 +14394,7 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
--- frozen: sql/views/trial_balance.sql b8b1af5a4b0b
+-- frozen: sql/views/trial_balance.sql 07b0e0753ce2
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -14427,7 +14407,7 @@ from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.credit_minor - l.debit_minor) filter (where l.account = 'in_flight')
             as in_flight_minor
-    from payout_api.control_totals() as l
+    from payout_api.ledger_balances as l
     group by l.currency
 ) as b
 full join (

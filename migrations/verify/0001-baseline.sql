@@ -257,7 +257,7 @@ select 'payout.open_attempts(bigint[], text, timestamptz, payout.engine_settings
 select 'payout.refuse_uncompared_database(interval)'::regprocedure;
 select 'payout.refuse_unsafe_server(timestamptz)'::regprocedure;
 select 'payout.within_caps(bigint[], timestamptz)'::regprocedure;
-select 'payout.account_totals_at(timestamptz[], text[])'::regprocedure;
+select 'payout_api.account_totals_at(timestamptz[], text[])'::regprocedure;
 select 'payout.add_seal(text, bigint, integer, timestamptz)'::regprocedure;
 select 'payout_api.balances_as_of(timestamptz, text)'::regprocedure;
 select 'payout.catalogue()'::regprocedure;
@@ -271,7 +271,6 @@ select 'payout.catalogue_rules()'::regprocedure;
 select 'payout.check_projection(bigint, bigint)'::regprocedure;
 select 'payout.check_seal(payout.seals)'::regprocedure;
 select 'payout.check_seal_rows(payout.seals)'::regprocedure;
-select 'payout_api.control_totals()'::regprocedure;
 select 'payout.end_of_step(bigint, bigint)'::regprocedure;
 select 'payout.first_unsealed_rows()'::regprocedure;
 select 'payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)'::regprocedure;

@@ -35,7 +35,7 @@ as $$
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.account_totals_at(
+        from payout_api.account_totals_at(
             array(select m.at - interval '1 microsecond' from moments as m),
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (

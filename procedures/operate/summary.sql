@@ -49,10 +49,8 @@ as $$
             to_jsonb(t) order by t.transfers_settled + t.transfers_paid desc, t.currency)
         from totals as t
         union all
-        select 'accounts', count(*), jsonb_agg(
-            to_jsonb(b) || jsonb_build_object('meaning', l.meaning) order by b.currency, b.account)
+        select 'accounts', count(*), jsonb_agg(to_jsonb(b) order by b.currency, b.account)
         from payout_api.ledger_balances as b
-        left join payout.ledger_accounts as l on l.account = b.account
         union all
         select 'books', count(*), jsonb_agg(to_jsonb(b) order by b.currency)
         from payout_api.trial_balance as b

@@ -30,7 +30,6 @@ READS: Final = {
     "unpaid": "select * from payout_api.unpaid",
     "unpaid_by_reason": "select * from payout_api.unpaid_by_reason",
     "explain": "select * from payout_api.explain(p_settlement_id => 'set_open')",
-    "control_totals": "select * from payout_api.control_totals()",
     "ledger_balances": "select * from payout_api.ledger_balances",
     "the balance of a payee": "select * from payout_api.balances_as_of('infinity', 'seller_1')",
     "reversed_money": "select * from payout_api.reversed_money",
@@ -54,7 +53,7 @@ PLAINLY_OPEN: Final = """
     """
 TOTALS: Final = """
     select account, currency, debit_minor, credit_minor, debits, credits
-    from payout_api.control_totals() order by account, currency
+    from payout_api.ledger_balances order by account, currency
     """
 # The same, from the entries alone.
 PLAIN_TOTALS: Final = """
