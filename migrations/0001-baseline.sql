@@ -9958,42 +9958,7 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'itself, between the balances before and after.';
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/midnights_between.sql e536bb9d3920
-create or replace function payout.midnights_between(p_from timestamptz, p_to timestamptz)
-returns setof timestamptz
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
-as $$
-    with first_entry as (
-        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
-    ), beginning as (
-        select case when p_from >= f.created_at then p_from else greatest(p_from, least(
-            f.created_at,
-            (
-                select min(l.created_at)
-                from payout.ledger_ranges_at(f.created_at) as r
-                join payout.ledger_entries as l
-                    on l.ledger_entry_id between r.first_id and r.last_id
-            ))) end as at
-        from first_entry as f
-    )
-    select b.at from beginning as b where b.at < p_to
-    union
-    select m.at
-    from beginning as b
-    cross join lateral generate_series(
-        date_trunc('day', b.at) + interval '1 day',
-        least(p_to, date_trunc('day', now()) + interval '1 day'),
-        interval '1 day') as m (at)
-    where m.at < p_to
-    union
-    select p_to from beginning as b where b.at < p_to
-$$;
-comment on function payout.midnights_between(timestamptz, timestamptz) is
-    'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql 3241137626b9
+-- frozen: procedures/audit/money_flow.sql 2f15373bc7ca
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10018,9 +9983,28 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with moments as (
+    with beginning as (
+        -- The earliest entry may not be the first by its number.
+        select greatest(p_from, least(min(s.rows_from), (
+            select min(l.created_at) from payout.ledger_entries as l
+            where l.ledger_entry_id > coalesce(max(s.last_id), -9223372036854775808)))) as at
+        from payout.seals as s
+        where s.table_name = 'ledger_entries'
+    ), moments as (
+        -- The ends of the interval and the midnights between them.
         select d.at, lag(d.at) over (order by d.at) as former
-        from payout.midnights_between(p_from, p_to) as d (at)
+        from beginning as b
+        cross join lateral (
+            select b.at
+            union
+            select m.at
+            from generate_series(date_trunc('day', b.at) + interval '1 day',
+                least(p_to, now() + interval '1 day'), interval '1 day') as m (at)
+            where m.at < p_to
+            union
+            select p_to
+        ) as d (at)
+        where isfinite(b.at) and b.at < p_to
     ), totals as materialized (
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,

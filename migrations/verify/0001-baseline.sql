@@ -276,7 +276,6 @@ select 'payout.first_unsealed_rows()'::regprocedure;
 select 'payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)'::regprocedure;
 select 'payout.ledger_ranges_at(timestamptz)'::regprocedure;
 select 'payout_api.ledger_totals(timestamptz, timestamptz)'::regprocedure;
-select 'payout.midnights_between(timestamptz, timestamptz)'::regprocedure;
 select 'payout_api.money_flow(timestamptz, timestamptz)'::regprocedure;
 select 'payout.record_catalogue(text)'::regprocedure;
 select 'payout_api.seal(integer)'::regprocedure;

@@ -136,8 +136,8 @@ def read_by(engine: Engine, statement: str) -> int:
 @mutant(
     "the day's money is summed up from its entries",
     "money_flow",
-    "from payout.midnights_between(p_from, p_to) as d (at)",
-    "from (select distinct e.created_at from payout.ledger_entries as e) as d (at)",
+    "            select p_to\n",
+    "            select p_to union select e.created_at from payout.ledger_entries as e\n",
 )
 @mutant(
     "reversed money is looked for among all that was ever reversed",
