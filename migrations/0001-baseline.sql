@@ -9203,56 +9203,6 @@ comment on function payout_api.account_totals_at(timestamptz[], text[]) is
     'of the entries whose transaction had begun by then; payable is that of all payees.';
 grant execute on function payout_api.account_totals_at(timestamptz[], text[])
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/add_seal.sql 8643488739fa
-create or replace function payout.add_seal(
-    p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
-)
-returns payout.seals
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_seal payout.seals;
-    v_former payout.seals;
-begin
-    select * into v_former
-    from payout.seals as s
-    where s.table_name = p_table_name
-    order by s.last_id desc
-    limit 1;
-
-    v_seal.seal_id := 1 + coalesce((select max(s.seal_id) from payout.seals as s), 0);
-    v_seal.seal_version := 1;
-    v_seal.table_name := p_table_name;
-    -- The first range begins at the lowest number there is: ids below 1 could be slipped in.
-    v_seal.first_id := coalesce(v_former.last_id + 1, -9223372036854775808);
-    v_seal.sealed_at := p_now;
-
-    select
-        coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
-        coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
-        sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
-        min(r.row_at), greatest(v_former.rows_until, max(r.row_at)),
-        case when count(*) < p_limit then p_up_to_id else max(r.row_id) end
-    into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
-        v_seal.rows_until, v_seal.last_id
-    from payout.sealed_rows_v1(p_table_name, v_seal.first_id, p_up_to_id, p_limit) as r;
-
-    v_seal.seal_sha256 := payout.seal_sha256(v_seal);
-    insert into payout.seals select v_seal.*;
-    if p_table_name = 'ledger_entries' then
-        insert into payout.seal_subtotals (
-            seal_id, account, currency, debit_minor, credit_minor, debits, credits)
-        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor, b.debits,
-            b.credits
-        from payout.subtotals_of(v_seal) as b;
-    end if;
-    return v_seal;
-end
-$$;
-comment on function payout.add_seal(text, bigint, integer, timestamptz) is
-    'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
 -- frozen: procedures/audit/balances_as_of.sql a8fe0896ae85
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
@@ -9707,7 +9657,7 @@ as $$
 $$;
 comment on function payout.check_projection(bigint, bigint) is
     'Part of payout_api.verify_projection().';
--- frozen: procedures/audit/check_seal.sql a7472171b811
+-- frozen: procedures/audit/check_seal.sql c1a65459e56d
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -9739,12 +9689,8 @@ as $$
     union all
     select 'seal_subtotals', null, p_seal.seal_id, format('%s %s is altered', account, currency)
     from (select s.* from payout.seal_subtotals as s where s.seal_id = p_seal.seal_id) as s
-    full join (
-        select b.* from payout.subtotals_of(p_seal) as b
-        where p_seal.table_name = 'ledger_entries'
-    ) as b using (account, currency)
-    where (s.debit_minor, s.credit_minor, s.debits, s.credits)
-            is distinct from (b.debit_minor, b.credit_minor, b.debits, b.credits)
+    full join payout.subtotals_of(p_seal) as b using (account, currency)
+    where s is distinct from b
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
@@ -10158,7 +10104,7 @@ as $$
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former hash, followed by the other columns as a JSON array.';
--- frozen: procedures/audit/seal_up_to_mark.sql 17220b7632a2
+-- frozen: procedures/audit/seal_up_to_mark.sql 188671ee0ba3
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
 )
@@ -10168,8 +10114,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The newest seal of the table, out of which the next one is made.
     v_seal payout.seals;
-    v_last_id bigint;
     v_sealed integer := 0;
 begin
     -- A mark out of the future is of another cluster, or of a clock that was set back.
@@ -10178,15 +10124,34 @@ begin
         if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then
             return 0;
         end if;
-        v_last_id := coalesce((
-            select max(s.last_id) from payout.seals as s where s.table_name = p_mark.table_name),
-            -9223372036854775808);
-        while v_last_id < p_mark.marked_id loop
+        select * into v_seal
+        from payout.seals as s
+        where s.table_name = p_mark.table_name
+        order by s.last_id desc
+        limit 1;
+        while coalesce(v_seal.last_id, -9223372036854775808) < p_mark.marked_id loop
             if v_sealed >= p_limit then
                 return v_sealed;
             end if;
-            v_seal := payout.add_seal(p_mark.table_name, p_mark.marked_id, 1000, p_now);
-            v_last_id := v_seal.last_id;
+            v_seal.seal_id := 1 + coalesce((select max(s.seal_id) from payout.seals as s), 0);
+            v_seal.seal_version := 1;
+            v_seal.table_name := p_mark.table_name;
+            -- From the lowest number there is: ids below 1 could be slipped in.
+            v_seal.first_id := coalesce(v_seal.last_id + 1, -9223372036854775808);
+            v_seal.sealed_at := p_now;
+            select
+                coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
+                coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
+                sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
+                min(r.row_at), greatest(v_seal.rows_until, max(r.row_at)),
+                case when count(*) < 1000 then p_mark.marked_id else max(r.row_id) end
+            into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
+                v_seal.rows_until, v_seal.last_id
+            from payout.sealed_rows_v1(
+                p_mark.table_name, v_seal.first_id, p_mark.marked_id, 1000) as r;
+            v_seal.seal_sha256 := payout.seal_sha256(v_seal);
+            insert into payout.seals select v_seal.*;
+            insert into payout.seal_subtotals select b.* from payout.subtotals_of(v_seal) as b;
             v_sealed := v_sealed + octet_length(v_seal.row_digests) / 8;
         end loop;
     end if;
@@ -10203,7 +10168,8 @@ begin
 end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
-    'Seals about p_limit rows at most; returns the number of rows.';
+    'Seals about p_limit rows at most, a thousand under each seal, with the sub-totals of the '
+    'ledger; returns the number of rows.';
 -- frozen: procedures/audit/sealed_rows_v1.sql 00f45f3bb2ad
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -10227,17 +10193,14 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_of.sql d3574d078f4f
+-- frozen: procedures/audit/subtotals_of.sql a4f776f76f17
 create or replace function payout.subtotals_of(p_seal payout.seals)
-returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
-    debits bigint, credits bigint
-)
+returns setof payout.seal_subtotals
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select m.account, m.currency,
+    select m.account, m.currency, p_seal.seal_id,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
         coalesce(f.debits, 0) + m.debits,
@@ -10253,7 +10216,8 @@ as $$
         cross join lateral (values
             (x.account), (nullif(split_part(x.account, ':', 1), x.account))
         ) as a (account)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+        where p_seal.table_name = 'ledger_entries'
+            and e.ledger_entry_id between p_seal.first_id and p_seal.last_id
             and a.account is not null
         group by a.account, e.currency
     ) as m
@@ -10267,7 +10231,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
-    'range.';
+    'range; no row for a seal of another table.';
 -- frozen: procedures/audit/verify_projection.sql dbea6c22912b
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null

@@ -258,7 +258,6 @@ select 'payout.refuse_uncompared_database(interval)'::regprocedure;
 select 'payout.refuse_unsafe_server(timestamptz)'::regprocedure;
 select 'payout.within_caps(bigint[], timestamptz)'::regprocedure;
 select 'payout_api.account_totals_at(timestamptz[], text[])'::regprocedure;
-select 'payout.add_seal(text, bigint, integer, timestamptz)'::regprocedure;
 select 'payout_api.balances_as_of(timestamptz, text)'::regprocedure;
 select 'payout.catalogue()'::regprocedure;
 select 'payout_api.catalogue_differences()'::regprocedure;
