@@ -9229,7 +9229,7 @@ comment on function payout_api.balances_as_of(timestamptz, text) is
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/catalogue.sql e53996f24138
+-- frozen: procedures/audit/catalogue.sql ab4f93d69825
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9246,8 +9246,6 @@ as $$
     select * from payout.catalogue_functions()
     union all
     select * from payout.catalogue_rights()
-    union all
-    select * from payout.catalogue_roles()
     union all
     select * from payout.catalogue_rows()
 $$;
@@ -9403,7 +9401,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql e5360740eb35
+-- frozen: procedures/audit/catalogue_rights.sql 82a4b273c886
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9441,6 +9439,16 @@ as $$
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
     )
+    select format('role %s', o.rolname),
+        jsonb_build_array(
+            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
+            o.rolbypassrls)::text, null
+    from ours as o
+    union all
+    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
+    from pg_auth_members as m
+    join ours as o on o.oid = m.member
+    union all
     select
         format('rights of %s on %s',
             case a.grantee when 0 then 'public' else a.grantee::regrole::text end, t.name),
@@ -9458,41 +9466,6 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql fa01f35a6314
-create or replace function payout.catalogue_roles()
-returns table (object text, definition text, deparsed text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with ours as (
-        select r.*
-        from pg_roles as r
-        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
-    )
-    select format('role %s', o.rolname),
-        jsonb_build_array(
-            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
-            o.rolbypassrls)::text,
-        null
-    from ours as o
-    union all
-    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
-    from pg_auth_members as m
-    join ours as o on o.oid = m.member
-    union all
-    select
-        format('settings of %s in %s',
-            coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
-            case s.setdatabase when 0 then 'every database' else 'this database' end),
-        c.setting, null
-    from pg_db_role_setting as s
-    cross join lateral unnest(s.setconfig) as c (setting)
-    where c.setting like 'session_replication_role=%'
-        and s.setdatabase in (
-            0, (select d.oid from pg_database as d where d.datname = current_database()))
-$$;
-comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
 -- frozen: procedures/audit/catalogue_rows.sql a37d9b9ad17c
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -11907,7 +11880,7 @@ as $$
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_secrets(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_server.sql 70f5e32fc312
+-- frozen: procedures/operate/check_server.sql b86143bff8ed
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11927,10 +11900,20 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
-    select 'triggers fire', current_setting('session_replication_role') = 'origin',
-        format('session_replication_role %s', current_setting('session_replication_role')),
+    select 'triggers fire',
+        current_setting('session_replication_role') = 'origin' and count(*) = 0,
+        concat_ws('; ',
+            format('session_replication_role %s', current_setting('session_replication_role')),
+            string_agg(format('%s of %s in %s', c.setting,
+                coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
+                case s.setdatabase when 0 then 'every database' else 'this database' end), '; ')),
         'Find out who set it, by alter database, alter role or alter system: settlements schedule '
         'nothing under it.'
+    from pg_db_role_setting as s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where c.setting ~ '^session_replication_role=(?!origin$)'
+        and s.setdatabase in (
+            0, (select d.oid from pg_database as d where d.datname = current_database()))
     union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),

@@ -264,7 +264,6 @@ select 'payout_api.catalogue_differences()'::regprocedure;
 select 'payout.catalogue_functions()'::regprocedure;
 select 'payout.catalogue_relations()'::regprocedure;
 select 'payout.catalogue_rights()'::regprocedure;
-select 'payout.catalogue_roles()'::regprocedure;
 select 'payout.catalogue_rows()'::regprocedure;
 select 'payout.catalogue_rules()'::regprocedure;
 select 'payout.check_projection(bigint, bigint)'::regprocedure;
