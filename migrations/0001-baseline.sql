@@ -11369,11 +11369,11 @@ as $$
     ) as c (row)
 $$;
 comment on function payout.check_acts(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_books.sql ed8a9aed92e4
+-- frozen: procedures/operate/check_books.sql 75dc2e5e3da8
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
     select 'books balance', count(*) = 0,
@@ -11397,6 +11397,33 @@ as $$
         order by d.discrepancy_id
         limit 100
     ) as d
+    union all
+    select 'all transfers were compared within a day',
+        coalesce(
+            last.finished_at > clock_timestamp() - interval '1 day',
+            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
+        coalesce(
+            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
+            'no comparison has finished'),
+        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
+    from payout.newest_read('comparison') as last
+    left join lateral (
+        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
+    ) as first on true
+    union all
+    select 'the newest transfers were compared before claims',
+        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
+            or not exists (
+                select from payout.transfer_states as s
+                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
+                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
+                    and s.next_lookup_at is null
+            ),
+        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
+            || e.comparison_counts_for,
+        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
+            'may read transfers'
+    from payout.engine_settings as e
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_catalogue.sql 90adbd2ed352
@@ -11687,41 +11714,6 @@ as $$
             or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql 5f5a1b45a02a
-create or replace function payout.check_reads()
-returns table (check_name text, is_ok boolean, detail text, hint text)
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'all transfers were compared within a day',
-        coalesce(
-            last.finished_at > clock_timestamp() - interval '1 day',
-            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
-        coalesce(
-            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
-            'no comparison has finished'),
-        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
-    from payout.newest_read('comparison') as last
-    left join lateral (
-        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
-    ) as first on true
-    union all
-    select 'the newest transfers were compared before claims',
-        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
-            or not exists (
-                select from payout.transfer_states as s
-                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
-                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
-                    and s.next_lookup_at is null
-            ),
-        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
-            || e.comparison_counts_for,
-        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
-            'may read transfers'
-    from payout.engine_settings as e
-$$;
-comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_references.sql d559d1b2ca47
 create or replace function payout.check_references(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
@@ -12267,7 +12259,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 0046f4a25c95
+-- frozen: procedures/operate/doctor.sql 2794864f479e
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12310,8 +12302,6 @@ as $$
         select * from payout.check_queue()
         union all
         select * from payout.check_holds()
-        union all
-        select * from payout.check_reads()
         union all
         select * from payout.check_books()
         union all

@@ -315,7 +315,6 @@ select 'payout.check_holds()'::regprocedure;
 select 'payout.check_identity(text, boolean)'::regprocedure;
 select 'payout.check_logins()'::regprocedure;
 select 'payout.check_queue()'::regprocedure;
-select 'payout.check_reads()'::regprocedure;
 select 'payout.check_references(bigint, bigint)'::regprocedure;
 select 'payout.check_rules(bigint, bigint)'::regprocedure;
 select 'payout.check_seals()'::regprocedure;
