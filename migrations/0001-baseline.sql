@@ -11913,93 +11913,65 @@ as $$
         format('revoke temporary on database %I from public', current_database())
 $$;
 comment on function payout.check_server() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_settlement_rows.sql db95c639da40
-create or replace function payout.check_settlement_rows(p_from text, p_to text)
-returns table (check_name text, detail text, hint text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'every reference has its row', o.name,
-        'rows were changed while the guards were off: compare with a backup'
-    from (
-        select l.settlement_id, format('settlement_lines %s %s', l.settlement_id, l.line_id)
-        from payout.settlement_lines as l
-        union all
-        select j.settlement_id, 'payout_jobs ' || j.payout_job_id
-        from payout.payout_jobs as j
-    ) as o (settlement_id, name)
-    where o.settlement_id between p_from and p_to
-        and not exists (
-            select from payout.settlements as s
-            where s.settlement_id = o.settlement_id and s.settlement_id between p_from and p_to
-        )
-    union all
-    select 'no secret in any row', 'settlements.metadata ' || s.settlement_id,
-        'revoke that key at Stripe, then find out who wrote it'
-    from payout.settlements as s
-    where s.settlement_id between p_from and p_to
-        and s.metadata::text ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
-$$;
-comment on function payout.check_settlement_rows(text, text) is
-    'Part of payout_api.verify_settlements().';
--- frozen: procedures/operate/check_settlements.sql 17de8ea2d734
+-- frozen: procedures/operate/check_settlements.sql 5235778522a9
 create or replace function payout.check_settlements(p_from text, p_to text)
 returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with owed as (
-        select l.settlement_id, l.payee_id, l.source_transaction::text,
-            sum(l.amount_minor) as amount_minor
-        from payout.settlement_lines as l
-        where l.settlement_id between p_from and p_to
-            and exists (
-                select from payout.payout_jobs as j
-                where j.settlement_id = l.settlement_id
-                    and j.settlement_id between p_from and p_to
-            )
-        group by l.settlement_id, l.payee_id, l.source_transaction
-    ), made as (
-        select t.settlement_id, t.payee_id, t.source_transaction,
-            t.amount_minor::numeric as amount_minor
-        from payout.payout_transfers as t
-        where t.settlement_id between p_from and p_to
-    ), total as (
-        select s.settlement_id, s.total_minor::numeric as amount_minor
-        from payout.settlements as s
-        where s.settlement_id between p_from and p_to
-            and exists (
-                select from payout.payout_jobs as j
-                where j.settlement_id = s.settlement_id
-                    and j.settlement_id between p_from and p_to
-            )
+    with settled as not materialized (
+        select s.* from payout.settlements as s where s.settlement_id between p_from and p_to
+    ), lines as not materialized (
+        select l.* from payout.settlement_lines as l where l.settlement_id between p_from and p_to
+    ), jobs as not materialized (
+        select j.* from payout.payout_jobs as j where j.settlement_id between p_from and p_to
     )
     select 'every settlement is paid as its lines say', w.settlement_id::text,
         'compare its lines with its transfers; settle the missing amount under another id'
     from (
-        select o.settlement_id from (table owed except table made) as o
-        union
-        select m.settlement_id from (table made except table owed) as m
-        union
-        select t.settlement_id
+        select m.settlement_id
         from (
-            table total
-            except
-            select o.settlement_id, sum(o.amount_minor) from owed as o group by o.settlement_id
-        ) as t
+            select l.settlement_id, l.payee_id, l.source_transaction, l.amount_minor as owed_minor,
+                0 as made_minor
+            from lines as l
+            where exists (select from jobs as j where j.settlement_id = l.settlement_id)
+            union all
+            select t.settlement_id, t.payee_id, t.source_transaction, 0, t.amount_minor
+            from payout.payout_transfers as t
+            where t.settlement_id between p_from and p_to
+        ) as m
+        group by m.settlement_id, m.payee_id, m.source_transaction
+        having sum(m.owed_minor) <> sum(m.made_minor)
+        union
+        select s.settlement_id
+        from settled as s
+        left join lines as l on l.settlement_id = s.settlement_id
+        where exists (select from jobs as j where j.settlement_id = s.settlement_id)
+        group by s.settlement_id, s.total_minor
+        having s.total_minor is distinct from sum(l.amount_minor)
     ) as w
     union all
     select 'every complete settlement is scheduled', s.settlement_id,
         'select payout.schedule_payout_job(settlement_id), as superuser'
-    from payout.settlements as s
-    where s.settlement_id between p_from and p_to
-        and s.state = 'complete'
-        and not exists (
-            select from payout.payout_jobs as j
-            where j.settlement_id = s.settlement_id and j.settlement_id between p_from and p_to
-        )
+    from settled as s
+    where s.state = 'complete'
+        and not exists (select from jobs as j where j.settlement_id = s.settlement_id)
+    union all
+    select 'every reference has its row', o.name,
+        'rows were changed while the guards were off: compare with a backup'
+    from (
+        select l.settlement_id, format('settlement_lines %s %s', l.settlement_id, l.line_id)
+        from lines as l
+        union all
+        select j.settlement_id, 'payout_jobs ' || j.payout_job_id from jobs as j
+    ) as o (settlement_id, name)
+    where not exists (select from settled as s where s.settlement_id = o.settlement_id)
+    union all
+    select 'no secret in any row', 'settlements.metadata ' || s.settlement_id,
+        'revoke that key at Stripe, then find out who wrote it'
+    from settled as s
+    where s.metadata::text ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_settlements(text, text) is
     'Part of payout_api.verify_settlements().';
@@ -13531,7 +13503,7 @@ comment on function payout_api.verify_books(bigint, bigint) is
     'an origin, releases and resolutions without their act, secrets. None: all is well.';
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql 983e68b82253
+-- frozen: procedures/operate/verify_settlements.sql 6ef1348b7b79
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -13574,10 +13546,7 @@ begin
             order by s.settlement_id
             offset 9999
             limit 1), v_last);
-        return query
-        select * from payout.check_settlements(v_from, v_to)
-        union all
-        select * from payout.check_settlement_rows(v_from, v_to);
+        return query select * from payout.check_settlements(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
         v_from := v_to;

@@ -320,7 +320,6 @@ select 'payout.check_rules(bigint, bigint)'::regprocedure;
 select 'payout.check_seals()'::regprocedure;
 select 'payout.check_secrets(bigint, bigint)'::regprocedure;
 select 'payout.check_server()'::regprocedure;
-select 'payout.check_settlement_rows(text, text)'::regprocedure;
 select 'payout.check_settlements(text, text)'::regprocedure;
 select 'payout.check_transactions()'::regprocedure;
 select 'payout.check_upkeep()'::regprocedure;

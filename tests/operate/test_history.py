@@ -184,8 +184,8 @@ def read_by(engine: Engine, statement: str) -> int:
 @mutant(
     "all lines are added up for a range",
     "check_settlements",
-    "        where t.settlement_id between p_from and p_to\n",
-    "        where t.settlement_id || '' between p_from and p_to\n",
+    "            where t.settlement_id between p_from and p_to\n",
+    "            where t.settlement_id || '' between p_from and p_to\n",
 )
 @mutant(
     "open transfers are looked for among all",
