@@ -3147,21 +3147,6 @@ $$;
 comment on function payout.clock_differs(timestamptz) is
     'True when the clock is more than five minutes from the time at Stripe; false if that is not '
     'known.';
--- frozen: procedures/common/metric_label.sql 1b92da411cbb
-create or replace function payout.metric_label(p_text text)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when p_text is null then 'none'
-        when p_text ~ '^[a-z][a-z0-9_]{0,59}$' then p_text
-        else 'other'
-    end
-$$;
-comment on function payout.metric_label(text) is
-    'The text itself where it is a code such as balance_insufficient, else other; none for null.';
 -- frozen: procedures/common/notify_operators.sql 6bc7b59af9e9
 create or replace function payout.notify_operators(
     p_reason text, p_subject text, p_ids jsonb default '{}'
@@ -9217,8 +9202,8 @@ end
 $$;
 comment on function payout.within_caps(bigint[], timestamptz) is
     'Returns those of the transfers that are within every cap, and lets the others wait.';
--- frozen: procedures/audit/account_totals_at.sql 7038a3db53ad
-create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
+-- frozen: procedures/audit/account_totals_at.sql acc78bc77b46
+create or replace function payout_api.account_totals_at(p_times timestamptz[], p_accounts text[])
 returns table (
     at timestamptz,
     account text,
@@ -9230,7 +9215,11 @@ returns table (
 )
 language sql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
     with recursive steps (account, currency, last_account) as (
         select coalesce(a.account, ''), ''::text,
@@ -9289,60 +9278,12 @@ as $$
     ) as b
     group by b.at, b.account, b.currency
 $$;
-comment on function payout.account_totals_at(timestamptz[], text[]) is
+comment on function payout_api.account_totals_at(timestamptz[], text[]) is
     'For each time and account (null: every one): debits and credits in minor units, and how many, '
     'of the entries whose transaction had begun by then; payable is that of all payees.';
--- frozen: procedures/audit/add_seal.sql 8643488739fa
-create or replace function payout.add_seal(
-    p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
-)
-returns payout.seals
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_seal payout.seals;
-    v_former payout.seals;
-begin
-    select * into v_former
-    from payout.seals as s
-    where s.table_name = p_table_name
-    order by s.last_id desc
-    limit 1;
-
-    v_seal.seal_id := 1 + coalesce((select max(s.seal_id) from payout.seals as s), 0);
-    v_seal.seal_version := 1;
-    v_seal.table_name := p_table_name;
-    -- The first range begins at the lowest number there is: ids below 1 could be slipped in.
-    v_seal.first_id := coalesce(v_former.last_id + 1, -9223372036854775808);
-    v_seal.sealed_at := p_now;
-
-    select
-        coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
-        coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
-        sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
-        min(r.row_at), greatest(v_former.rows_until, max(r.row_at)),
-        case when count(*) < p_limit then p_up_to_id else max(r.row_id) end
-    into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
-        v_seal.rows_until, v_seal.last_id
-    from payout.sealed_rows_v1(p_table_name, v_seal.first_id, p_up_to_id, p_limit) as r;
-
-    v_seal.seal_sha256 := payout.seal_sha256(v_seal);
-    insert into payout.seals select v_seal.*;
-    if p_table_name = 'ledger_entries' then
-        insert into payout.seal_subtotals (
-            seal_id, account, currency, debit_minor, credit_minor, debits, credits)
-        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor, b.debits,
-            b.credits
-        from payout.subtotals_of(v_seal) as b;
-    end if;
-    return v_seal;
-end
-$$;
-comment on function payout.add_seal(text, bigint, integer, timestamptz) is
-    'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 0437809d2154
+grant execute on function payout_api.account_totals_at(timestamptz[], text[])
+    to payout_operator, payout_auditor;
+-- frozen: procedures/audit/balances_as_of.sql a8fe0896ae85
 create or replace function payout_api.balances_as_of(
     p_at timestamptz, p_payee_id text default null
 )
@@ -9357,12 +9298,9 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
-    from payout.account_totals_at(
+    from payout_api.account_totals_at(
         array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
     where t.account <> 'payable'
 $$;
@@ -9371,7 +9309,7 @@ comment on function payout_api.balances_as_of(timestamptz, text) is
     'entries whose transaction had begun by p_at and has committed; infinity: of all.';
 grant execute on function payout_api.balances_as_of(timestamptz, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/catalogue.sql e53996f24138
+-- frozen: procedures/audit/catalogue.sql ab4f93d69825
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9388,8 +9326,6 @@ as $$
     select * from payout.catalogue_functions()
     union all
     select * from payout.catalogue_rights()
-    union all
-    select * from payout.catalogue_roles()
     union all
     select * from payout.catalogue_rows()
 $$;
@@ -9545,7 +9481,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql e5360740eb35
+-- frozen: procedures/audit/catalogue_rights.sql 82a4b273c886
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9583,6 +9519,16 @@ as $$
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
     )
+    select format('role %s', o.rolname),
+        jsonb_build_array(
+            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
+            o.rolbypassrls)::text, null
+    from ours as o
+    union all
+    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
+    from pg_auth_members as m
+    join ours as o on o.oid = m.member
+    union all
     select
         format('rights of %s on %s',
             case a.grantee when 0 then 'public' else a.grantee::regrole::text end, t.name),
@@ -9600,41 +9546,6 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql fa01f35a6314
-create or replace function payout.catalogue_roles()
-returns table (object text, definition text, deparsed text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with ours as (
-        select r.*
-        from pg_roles as r
-        where r.rolname ~ '^payout_(owner|app|worker|operator|approver|auditor)$'
-    )
-    select format('role %s', o.rolname),
-        jsonb_build_array(
-            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
-            o.rolbypassrls)::text,
-        null
-    from ours as o
-    union all
-    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
-    from pg_auth_members as m
-    join ours as o on o.oid = m.member
-    union all
-    select
-        format('settings of %s in %s',
-            coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
-            case s.setdatabase when 0 then 'every database' else 'this database' end),
-        c.setting, null
-    from pg_db_role_setting as s
-    cross join lateral unnest(s.setconfig) as c (setting)
-    where c.setting like 'session_replication_role=%'
-        and s.setdatabase in (
-            0, (select d.oid from pg_database as d where d.datname = current_database()))
-$$;
-comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
 -- frozen: procedures/audit/catalogue_rows.sql a4396d541fde
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -9814,7 +9725,7 @@ as $$
 $$;
 comment on function payout.check_projection(bigint, bigint) is
     'Part of payout_api.verify_projection().';
--- frozen: procedures/audit/check_seal.sql a7472171b811
+-- frozen: procedures/audit/check_seal.sql c1a65459e56d
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -9846,12 +9757,8 @@ as $$
     union all
     select 'seal_subtotals', null, p_seal.seal_id, format('%s %s is altered', account, currency)
     from (select s.* from payout.seal_subtotals as s where s.seal_id = p_seal.seal_id) as s
-    full join (
-        select b.* from payout.subtotals_of(p_seal) as b
-        where p_seal.table_name = 'ledger_entries'
-    ) as b using (account, currency)
-    where (s.debit_minor, s.credit_minor, s.debits, s.credits)
-            is distinct from (b.debit_minor, b.credit_minor, b.debits, b.credits)
+    full join payout.subtotals_of(p_seal) as b using (account, currency)
+    where s is distinct from b
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
@@ -9903,32 +9810,6 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- frozen: procedures/audit/control_totals.sql e6f092749051
-create or replace function payout_api.control_totals()
-returns table (
-    account text,
-    currency payout.currency_code,
-    debit_minor numeric,
-    credit_minor numeric,
-    debits bigint,
-    credits bigint
-)
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-as $$
-    select t.account, t.currency, t.debit_minor, t.credit_minor, t.debits, t.credits
-    from payout.account_totals_at(
-        '{infinity}', array(select a.account from payout.ledger_accounts as a)) as t
-$$;
-comment on function payout_api.control_totals() is
-    'Debits and credits of each general account and currency in minor units, and how many; account '
-    'payable stands for those of all payees. The balance is credit minus debit.';
-grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/end_of_step.sql 35d2eda0839f
 create or replace function payout.end_of_step(p_from bigint, p_to bigint)
 returns bigint
@@ -10092,42 +9973,7 @@ comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
     'itself, between the balances before and after. Null for a time: no rows.';
 grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
     to payout_operator, payout_auditor;
--- frozen: procedures/audit/midnights_between.sql e536bb9d3920
-create or replace function payout.midnights_between(p_from timestamptz, p_to timestamptz)
-returns setof timestamptz
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
-as $$
-    with first_entry as (
-        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
-    ), beginning as (
-        select case when p_from >= f.created_at then p_from else greatest(p_from, least(
-            f.created_at,
-            (
-                select min(l.created_at)
-                from payout.ledger_ranges_at(f.created_at) as r
-                join payout.ledger_entries as l
-                    on l.ledger_entry_id between r.first_id and r.last_id
-            ))) end as at
-        from first_entry as f
-    )
-    select b.at from beginning as b where b.at < p_to
-    union
-    select m.at
-    from beginning as b
-    cross join lateral generate_series(
-        date_trunc('day', b.at) + interval '1 day',
-        least(p_to, date_trunc('day', now()) + interval '1 day'),
-        interval '1 day') as m (at)
-    where m.at < p_to
-    union
-    select p_to from beginning as b where b.at < p_to
-$$;
-comment on function payout.midnights_between(timestamptz, timestamptz) is
-    'The moments at which the days of money_flow begin, and the end of the last.';
--- frozen: procedures/audit/money_flow.sql b9c8854864c7
+-- frozen: procedures/audit/money_flow.sql bf7fbd8ef325
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
     day date,
@@ -10153,14 +9999,33 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with moments as (
+    with beginning as (
+        -- The earliest entry may not be the first by its number.
+        select greatest(p_from, least(min(s.rows_from), (
+            select min(l.created_at) from payout.ledger_entries as l
+            where l.ledger_entry_id > coalesce(max(s.last_id), -9223372036854775808)))) as at
+        from payout.seals as s
+        where s.table_name = 'ledger_entries'
+    ), moments as (
+        -- The ends of the interval and the midnights between them.
         select d.at, lag(d.at) over (order by d.at) as former
-        from payout.midnights_between(p_from, p_to) as d (at)
+        from beginning as b
+        cross join lateral (
+            select b.at
+            union
+            select m.at
+            from generate_series(date_trunc('day', b.at) + interval '1 day',
+                least(p_to, now() + interval '1 day'), interval '1 day') as m (at)
+            where m.at < p_to
+            union
+            select p_to
+        ) as d (at)
+        where isfinite(b.at) and b.at < p_to
     ), totals as materialized (
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.account_totals_at(
+        from payout_api.account_totals_at(
             array(select m.at - interval '1 microsecond' from moments as m),
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (
@@ -10309,7 +10174,7 @@ as $$
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former hash, followed by the other columns as a JSON array.';
--- frozen: procedures/audit/seal_up_to_mark.sql 17220b7632a2
+-- frozen: procedures/audit/seal_up_to_mark.sql 188671ee0ba3
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
 )
@@ -10319,8 +10184,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The newest seal of the table, out of which the next one is made.
     v_seal payout.seals;
-    v_last_id bigint;
     v_sealed integer := 0;
 begin
     -- A mark out of the future is of another cluster, or of a clock that was set back.
@@ -10329,15 +10194,34 @@ begin
         if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then
             return 0;
         end if;
-        v_last_id := coalesce((
-            select max(s.last_id) from payout.seals as s where s.table_name = p_mark.table_name),
-            -9223372036854775808);
-        while v_last_id < p_mark.marked_id loop
+        select * into v_seal
+        from payout.seals as s
+        where s.table_name = p_mark.table_name
+        order by s.last_id desc
+        limit 1;
+        while coalesce(v_seal.last_id, -9223372036854775808) < p_mark.marked_id loop
             if v_sealed >= p_limit then
                 return v_sealed;
             end if;
-            v_seal := payout.add_seal(p_mark.table_name, p_mark.marked_id, 1000, p_now);
-            v_last_id := v_seal.last_id;
+            v_seal.seal_id := 1 + coalesce((select max(s.seal_id) from payout.seals as s), 0);
+            v_seal.seal_version := 1;
+            v_seal.table_name := p_mark.table_name;
+            -- From the lowest number there is: ids below 1 could be slipped in.
+            v_seal.first_id := coalesce(v_seal.last_id + 1, -9223372036854775808);
+            v_seal.sealed_at := p_now;
+            select
+                coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
+                coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
+                sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
+                min(r.row_at), greatest(v_seal.rows_until, max(r.row_at)),
+                case when count(*) < 1000 then p_mark.marked_id else max(r.row_id) end
+            into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
+                v_seal.rows_until, v_seal.last_id
+            from payout.sealed_rows_v1(
+                p_mark.table_name, v_seal.first_id, p_mark.marked_id, 1000) as r;
+            v_seal.seal_sha256 := payout.seal_sha256(v_seal);
+            insert into payout.seals select v_seal.*;
+            insert into payout.seal_subtotals select b.* from payout.subtotals_of(v_seal) as b;
             v_sealed := v_sealed + octet_length(v_seal.row_digests) / 8;
         end loop;
     end if;
@@ -10354,7 +10238,8 @@ begin
 end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
-    'Seals about p_limit rows at most; returns the number of rows.';
+    'Seals about p_limit rows at most, a thousand under each seal, with the sub-totals of the '
+    'ledger; returns the number of rows.';
 -- frozen: procedures/audit/sealed_rows_v1.sql 00f45f3bb2ad
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -10378,17 +10263,14 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_of.sql d3574d078f4f
+-- frozen: procedures/audit/subtotals_of.sql a4f776f76f17
 create or replace function payout.subtotals_of(p_seal payout.seals)
-returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
-    debits bigint, credits bigint
-)
+returns setof payout.seal_subtotals
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select m.account, m.currency,
+    select m.account, m.currency, p_seal.seal_id,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
         coalesce(f.debits, 0) + m.debits,
@@ -10404,7 +10286,8 @@ as $$
         cross join lateral (values
             (x.account), (nullif(split_part(x.account, ':', 1), x.account))
         ) as a (account)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+        where p_seal.table_name = 'ledger_entries'
+            and e.ledger_entry_id between p_seal.first_id and p_seal.last_id
             and a.account is not null
         group by a.account, e.currency
     ) as m
@@ -10418,7 +10301,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
-    'range.';
+    'range; no row for a seal of another table.';
 -- frozen: procedures/audit/verify_projection.sql dbea6c22912b
 create or replace function payout_api.verify_projection(
     p_from bigint default null, p_to bigint default null
@@ -11633,11 +11516,11 @@ as $$
     ) as c (row)
 $$;
 comment on function payout.check_acts(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_books.sql ed8a9aed92e4
+-- frozen: procedures/operate/check_books.sql 75dc2e5e3da8
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
     select 'books balance', count(*) = 0,
@@ -11661,6 +11544,33 @@ as $$
         order by d.discrepancy_id
         limit 100
     ) as d
+    union all
+    select 'all transfers were compared within a day',
+        coalesce(
+            last.finished_at > clock_timestamp() - interval '1 day',
+            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
+        coalesce(
+            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
+            'no comparison has finished'),
+        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
+    from payout.newest_read('comparison') as last
+    left join lateral (
+        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
+    ) as first on true
+    union all
+    select 'the newest transfers were compared before claims',
+        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
+            or not exists (
+                select from payout.transfer_states as s
+                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
+                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
+                    and s.next_lookup_at is null
+            ),
+        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
+            || e.comparison_counts_for,
+        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
+            'may read transfers'
+    from payout.engine_settings as e
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_catalogue.sql 90adbd2ed352
@@ -12045,41 +11955,6 @@ as $$
     where q.role = 0 or not pg_has_role(q.role, 'payout_owner', 'member')
 $$;
 comment on function payout.check_queue_code() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql 5f5a1b45a02a
-create or replace function payout.check_reads()
-returns table (check_name text, is_ok boolean, detail text, hint text)
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'all transfers were compared within a day',
-        coalesce(
-            last.finished_at > clock_timestamp() - interval '1 day',
-            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
-        coalesce(
-            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
-            'no comparison has finished'),
-        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
-    from payout.newest_read('comparison') as last
-    left join lateral (
-        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
-    ) as first on true
-    union all
-    select 'the newest transfers were compared before claims',
-        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
-            or not exists (
-                select from payout.transfer_states as s
-                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
-                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
-                    and s.next_lookup_at is null
-            ),
-        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
-            || e.comparison_counts_for,
-        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
-            'may read transfers'
-    from payout.engine_settings as e
-$$;
-comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_references.sql d559d1b2ca47
 create or replace function payout.check_references(p_from bigint, p_to bigint)
 returns table (check_name text, detail text, hint text)
@@ -12238,7 +12113,7 @@ as $$
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_secrets(bigint, bigint) is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_server.sql 70f5e32fc312
+-- frozen: procedures/operate/check_server.sql b86143bff8ed
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12258,10 +12133,20 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
-    select 'triggers fire', current_setting('session_replication_role') = 'origin',
-        format('session_replication_role %s', current_setting('session_replication_role')),
+    select 'triggers fire',
+        current_setting('session_replication_role') = 'origin' and count(*) = 0,
+        concat_ws('; ',
+            format('session_replication_role %s', current_setting('session_replication_role')),
+            string_agg(format('%s of %s in %s', c.setting,
+                coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
+                case s.setdatabase when 0 then 'every database' else 'this database' end), '; ')),
         'Find out who set it, by alter database, alter role or alter system: settlements schedule '
         'nothing under it.'
+    from pg_db_role_setting as s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where c.setting ~ '^session_replication_role=(?!origin$)'
+        and s.setdatabase in (
+            0, (select d.oid from pg_database as d where d.datname = current_database()))
     union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
@@ -12269,93 +12154,65 @@ as $$
         format('revoke temporary on database %I from public', current_database())
 $$;
 comment on function payout.check_server() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_settlement_rows.sql db95c639da40
-create or replace function payout.check_settlement_rows(p_from text, p_to text)
-returns table (check_name text, detail text, hint text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'every reference has its row', o.name,
-        'rows were changed while the guards were off: compare with a backup'
-    from (
-        select l.settlement_id, format('settlement_lines %s %s', l.settlement_id, l.line_id)
-        from payout.settlement_lines as l
-        union all
-        select j.settlement_id, 'payout_jobs ' || j.payout_job_id
-        from payout.payout_jobs as j
-    ) as o (settlement_id, name)
-    where o.settlement_id between p_from and p_to
-        and not exists (
-            select from payout.settlements as s
-            where s.settlement_id = o.settlement_id and s.settlement_id between p_from and p_to
-        )
-    union all
-    select 'no secret in any row', 'settlements.metadata ' || s.settlement_id,
-        'revoke that key at Stripe, then find out who wrote it'
-    from payout.settlements as s
-    where s.settlement_id between p_from and p_to
-        and s.metadata::text ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
-$$;
-comment on function payout.check_settlement_rows(text, text) is
-    'Part of payout_api.verify_settlements().';
--- frozen: procedures/operate/check_settlements.sql 17de8ea2d734
+-- frozen: procedures/operate/check_settlements.sql 5235778522a9
 create or replace function payout.check_settlements(p_from text, p_to text)
 returns table (check_name text, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with owed as (
-        select l.settlement_id, l.payee_id, l.source_transaction::text,
-            sum(l.amount_minor) as amount_minor
-        from payout.settlement_lines as l
-        where l.settlement_id between p_from and p_to
-            and exists (
-                select from payout.payout_jobs as j
-                where j.settlement_id = l.settlement_id
-                    and j.settlement_id between p_from and p_to
-            )
-        group by l.settlement_id, l.payee_id, l.source_transaction
-    ), made as (
-        select t.settlement_id, t.payee_id, t.source_transaction,
-            t.amount_minor::numeric as amount_minor
-        from payout.payout_transfers as t
-        where t.settlement_id between p_from and p_to
-    ), total as (
-        select s.settlement_id, s.total_minor::numeric as amount_minor
-        from payout.settlements as s
-        where s.settlement_id between p_from and p_to
-            and exists (
-                select from payout.payout_jobs as j
-                where j.settlement_id = s.settlement_id
-                    and j.settlement_id between p_from and p_to
-            )
+    with settled as not materialized (
+        select s.* from payout.settlements as s where s.settlement_id between p_from and p_to
+    ), lines as not materialized (
+        select l.* from payout.settlement_lines as l where l.settlement_id between p_from and p_to
+    ), jobs as not materialized (
+        select j.* from payout.payout_jobs as j where j.settlement_id between p_from and p_to
     )
     select 'every settlement is paid as its lines say', w.settlement_id::text,
         'compare its lines with its transfers; settle the missing amount under another id'
     from (
-        select o.settlement_id from (table owed except table made) as o
-        union
-        select m.settlement_id from (table made except table owed) as m
-        union
-        select t.settlement_id
+        select m.settlement_id
         from (
-            table total
-            except
-            select o.settlement_id, sum(o.amount_minor) from owed as o group by o.settlement_id
-        ) as t
+            select l.settlement_id, l.payee_id, l.source_transaction, l.amount_minor as owed_minor,
+                0 as made_minor
+            from lines as l
+            where exists (select from jobs as j where j.settlement_id = l.settlement_id)
+            union all
+            select t.settlement_id, t.payee_id, t.source_transaction, 0, t.amount_minor
+            from payout.payout_transfers as t
+            where t.settlement_id between p_from and p_to
+        ) as m
+        group by m.settlement_id, m.payee_id, m.source_transaction
+        having sum(m.owed_minor) <> sum(m.made_minor)
+        union
+        select s.settlement_id
+        from settled as s
+        left join lines as l on l.settlement_id = s.settlement_id
+        where exists (select from jobs as j where j.settlement_id = s.settlement_id)
+        group by s.settlement_id, s.total_minor
+        having s.total_minor is distinct from sum(l.amount_minor)
     ) as w
     union all
     select 'every complete settlement is scheduled', s.settlement_id,
         'select payout.schedule_payout_job(settlement_id), as superuser'
-    from payout.settlements as s
-    where s.settlement_id between p_from and p_to
-        and s.state = 'complete'
-        and not exists (
-            select from payout.payout_jobs as j
-            where j.settlement_id = s.settlement_id and j.settlement_id between p_from and p_to
-        )
+    from settled as s
+    where s.state = 'complete'
+        and not exists (select from jobs as j where j.settlement_id = s.settlement_id)
+    union all
+    select 'every reference has its row', o.name,
+        'rows were changed while the guards were off: compare with a backup'
+    from (
+        select l.settlement_id, format('settlement_lines %s %s', l.settlement_id, l.line_id)
+        from lines as l
+        union all
+        select j.settlement_id, 'payout_jobs ' || j.payout_job_id from jobs as j
+    ) as o (settlement_id, name)
+    where not exists (select from settled as s where s.settlement_id = o.settlement_id)
+    union all
+    select 'no secret in any row', 'settlements.metadata ' || s.settlement_id,
+        'revoke that key at Stripe, then find out who wrote it'
+    from settled as s
+    where s.metadata::text ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_settlements(text, text) is
     'Part of payout_api.verify_settlements().';
@@ -12616,7 +12473,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 0cde3afcad6a
+-- frozen: procedures/operate/doctor.sql 131b8864f2b3
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12663,8 +12520,6 @@ as $$
         select * from payout.check_queue_code()
         union all
         select * from payout.check_holds()
-        union all
-        select * from payout.check_reads()
         union all
         select * from payout.check_books()
         union all
@@ -13068,7 +12923,7 @@ comment on function payout_api.major_units(numeric, text) is
     'a currency that is not in payout.currencies.';
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql 23402fb61859
+-- frozen: procedures/operate/measure.sql 3213de1a47f3
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13097,210 +12952,33 @@ begin
         return;
     end if;
     return query
-    select * from payout.measure_transfers(v_now, 50000)
+    select g.metric, g.meaning, g.labels, g.value from payout_api.gauges as g
     union all
-    select * from payout.measure_stops(50000)
-    union all
-    select * from payout.measure_upkeep(v_now);
+    select m.metric, m.meaning, m.labels, m.value::double precision
+    from (
+        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
+            '{}'::jsonb, (payout.identity_problem() is not null)::integer::numeric
+        union all
+        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
+            coalesce(extract(epoch from v_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
+        union all
+        select 'payout_compared_seconds',
+            'Time since Stripe''s transfers were compared, all and the newest.',
+            jsonb_build_object('kind', k.kind),
+            extract(epoch from v_now - coalesce(r.finished_at, e.created_at, v_now))
+        from unnest('{comparison,newest}'::text[]) as k (kind)
+        cross join lateral payout.newest_read(k.kind) as r
+        left join lateral (
+            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
+        ) as e on true
+    ) as m (metric, meaning, labels, value);
 end
 $$;
 comment on function payout_api.measure(text) is
     'Names, meanings, labels and values of the gauges, or no row while another worker measures; '
     'the worker is one that heartbeat has noted.';
 grant execute on function payout_api.measure(text) to payout_worker;
--- frozen: procedures/operate/measure_stops.sql d127230f8624
-create or replace function payout.measure_stops(p_limit integer)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with kinds as (
-        select payout.metric_label(d.kind) as kind, count(*) as open_count,
-            row_number() over (order by count(*) desc, payout.metric_label(d.kind)) as place
-        from (
-            select o.kind from payout.discrepancies as o
-            where o.resolved_at is null
-            order by o.found_at
-            limit p_limit
-        ) as d
-        group by payout.metric_label(d.kind)
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_holds' as metric, 'Open holds that are no waits, by scope.' as meaning,
-            jsonb_build_object('scope', s.scope) as labels, (
-                select count(*) from (
-                    select from payout.holds as h
-                    where h.released_at is null and h.awaits is null and h.scope = s.scope
-                    limit p_limit
-                ) as h) as value
-        from unnest('{engine,worker,currency,payee,settlement,transfer}'::text[]) as s (scope)
-        union all
-        select 'payout_waits', 'Currencies, payees and transfers that wait, by the cause.',
-            jsonb_build_object('for', s.awaits), (
-                select count(*) from (
-                    select from payout.holds as h
-                    where h.released_at is null and h.awaits = s.awaits
-                    limit p_limit
-                ) as h)
-        from unnest('{funds,account,cap,account_change}'::text[]) as s (awaits)
-        union all
-        select 'payout_open_discrepancies', 'Open discrepancies, by kind.',
-            jsonb_build_object('kind', case when k.place <= 30 then k.kind else 'other' end),
-            sum(k.open_count)
-        from kinds as k
-        group by case when k.place <= 30 then k.kind else 'other' end
-        union all
-        select 'payout_proposals', 'Acts that wait for another person.', '{}', count(*)
-        from payout_api.proposals as p
-        union all
-        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
-            '{}', (payout.identity_problem() is not null)::integer
-    ) as m;
-end
-$$;
-comment on function payout.measure_stops(integer) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_transfers.sql 784500477a7b
-create or replace function payout.measure_transfers(p_now timestamptz, p_limit integer)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with open_states as materialized (
-        select * from payout.open_states(p_limit)
-    ), grouped as (
-        select s.state, s.reason, t.currency, count(*) as transfers,
-            sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
-        from open_states as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        group by s.state, s.reason, t.currency
-    ), counted as materialized (
-        select g.state::text, payout.metric_label(g.reason) as reason, g.currency::text,
-            g.transfers, g.amount_minor * c.minor_unit as amount, g.since
-        from grouped as g
-        left join payout.currencies as c on c.currency = g.currency
-    ), reasons as (
-        select c.state, c.reason, sum(c.transfers) as transfers,
-            row_number() over (order by sum(c.transfers) desc, c.state, c.reason) as place
-        from counted as c group by c.state, c.reason
-    ), due as (
-        select count(*) as transfers, p_now - min(s.next_attempt_at) as waited_for
-        from open_states as s
-        where s.next_attempt_at <= p_now and s.hold_id is null and s.next_lookup_at is null
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
-            jsonb_build_object('state', c.state, 'currency', c.currency) as labels,
-            sum(c.transfers) as value
-        from counted as c group by c.state, c.currency
-        union all
-        select 'payout_open_amount', 'Money of open transfers, in the currency itself.',
-            jsonb_build_object('state', c.state, 'currency', c.currency), sum(c.amount)
-        from counted as c group by c.state, c.currency
-        union all
-        select 'payout_open_oldest_seconds', 'Time since the oldest transfer came into the state.',
-            jsonb_build_object('state', c.state), extract(epoch from p_now - min(c.since))
-        from counted as c group by c.state
-        union all
-        select 'payout_open_reasons', 'Transfers that are open, by the reason for their state.',
-            jsonb_build_object('state', r.state,
-                'reason', case when r.place <= 30 then r.reason else 'other' end),
-            sum(r.transfers)
-        from reasons as r
-        group by r.state, case when r.place <= 30 then r.reason else 'other' end
-        union all
-        select 'payout_due_transfers', 'Transfers that are due and on no hold.', '{}',
-            d.transfers
-        from due as d
-        union all
-        select 'payout_failed_for_operators',
-            'Failed transfers for which nothing is tried by itself.', '{}', count(*)
-        from open_states as s where s.state = 'failed' and s.next_attempt_at is null
-        union all
-        select 'payout_due_oldest_seconds', 'Time for which the oldest of them has been due.', '{}',
-            coalesce(extract(epoch from d.waited_for), 0)
-        from due as d
-    ) as m;
-end
-$$;
-comment on function payout.measure_transfers(timestamptz, integer) is
-    'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_upkeep.sql 22e59ca84e78
-create or replace function payout.measure_upkeep(p_now timestamptz)
-returns table (metric text, meaning text, labels jsonb, value double precision)
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    with compared as (
-        select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
-        from (values ('comparison'), ('newest')) as k (kind)
-        cross join lateral payout.newest_read(k.kind) as r
-        left join lateral (
-            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
-        ) as e on true
-    )
-    select m.metric, m.meaning, m.labels, m.value::double precision from (
-        select 'payout_compared_seconds' as metric,
-            'Time since Stripe''s transfers were compared, all and the newest.' as meaning,
-            jsonb_build_object('kind', c.kind) as labels,
-            extract(epoch from p_now - c.compared_at) as value
-        from compared as c
-        union all
-        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
-            coalesce(extract(epoch from p_now - min(r.row_at)), 0)
-        from payout.first_unsealed_rows() as r
-        union all
-        select 'payout_workers', 'Workers that are alive, by release.',
-            jsonb_build_object('release', left(w.release, 60)), count(*)
-        from payout.workers as w
-        where not w.has_ended and w.last_seen_at > p_now - interval '1 minute'
-        group by left(w.release, 60)
-        union all
-        select 'payout_expired_leases', 'Leases that ran out over a minute ago.', '{}', count(*)
-        from payout.transfer_states as s where s.lease_until < p_now - interval '1 minute'
-        union all
-        select 'payout_notification_queue_usage', 'Part of the queue of NOTIFY that is full.', '{}',
-            pg_notification_queue_usage()
-    ) as m;
-end
-$$;
-comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/open_states.sql 186f3733f0f0
-create or replace function payout.open_states(p_limit integer)
-returns setof payout.transfer_states
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    (select s.* from payout.transfer_states as s
-        where s.next_attempt_at is not null and s.hold_id is null
-            and s.state in ('scheduled', 'retry_wait', 'unknown')
-        order by s.next_attempt_at limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s
-        where s.hold_id is not null and s.state in ('scheduled', 'retry_wait', 'unknown')
-        limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s where s.lease_until is not null limit p_limit)
-    union all
-    (select s.* from payout.transfer_states as s
-        where s.state in ('parked', 'failed') order by s.changed_at limit p_limit)
-    union all
-    (select s.* from payout.account_waits as w
-        join payout.transfer_states as s on s.payout_transfer_id = w.payout_transfer_id
-        where w.next_look_at is not null and s.state = 'scheduled' and s.next_attempt_at is null
-        limit p_limit)
-$$;
-comment on function payout.open_states(integer) is
-    'Transfers that are scheduled, being sent, waiting, parked or failed.';
 -- frozen: procedures/operate/park.sql 0f84c719dd6f
 create or replace function payout_api.park(
     p_reason text,
@@ -13896,7 +13574,7 @@ comment on function payout_api.settle_outside(bigint, text, text, boolean) is
     'row with the result. p_preview changes nothing.';
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;
--- frozen: procedures/operate/summary.sql 06d905d7a139
+-- frozen: procedures/operate/summary.sql 631d89d30bc8
 create or replace function payout_api.summary(
     p_days integer default 30,
     p_rows integer default 20
@@ -13909,19 +13587,48 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set jit = off
 as $$
-    select s.section, max(s.place),
-        coalesce(jsonb_agg(s.content order by s.place)
-            filter (where s.most is null or s.place <= s.most), '[]')
+    with days as materialized (
+        select f.*
+        from payout_api.money_flow(current_date - greatest(p_days, 1) + 1, 'infinity') as f
+    ), totals as (
+        select f.currency, sum(f.transfers_settled) as transfers_settled,
+            sum(f.transfers_paid) as transfers_paid, sum(f.settled) as settled,
+            sum(f.paid) as paid, sum(f.failed) as failed, sum(f.taken_back) as taken_back
+        from days as f
+        group by f.currency
+    ), overview as (
+        select o.*, st.meaning, st.is_final, sum(o.transfers) over state as state_transfers,
+            sum(o.amount) over state as state_amount,
+            min(o.oldest_since) over state as state_oldest_since
+        from payout_api.overview_by_age as o
+        join payout.states as st on st.state = o.state
+        window state as (partition by o.currency, o.state)
+    )
+    select s.section, s.row_count, coalesce(s.content, '[]')
     from (
-        select * from payout.summary_installation(p_days)
+        select 'installation', count(*), jsonb_agg(to_jsonb(i) || jsonb_build_object(
+            'first_day', current_date - greatest(p_days, 1) + 1, 'last_day', current_date))
+        from payout_api.installation as i
         union all
-        select * from payout.summary_transfers(p_days, p_rows)
+        select 'overview', count(*), jsonb_agg(
+            to_jsonb(o) order by o.currency, o.is_final, o.state, o.since_at_least)
+        from overview as o
         union all
-        select * from payout.summary_balances(p_rows)
+        select 'days', count(*), jsonb_agg(to_jsonb(d) order by d.currency, d.day) from days as d
         union all
-        select * from payout.summary_troubles(p_rows)
-    ) as s
-    group by s.section
+        select 'totals', count(*), jsonb_agg(
+            to_jsonb(t) order by t.transfers_settled + t.transfers_paid desc, t.currency)
+        from totals as t
+        union all
+        select 'accounts', count(*), jsonb_agg(to_jsonb(b) order by b.currency, b.account)
+        from payout_api.ledger_balances as b
+        union all
+        select 'books', count(*), jsonb_agg(to_jsonb(b) order by b.currency)
+        from payout_api.trial_balance as b
+        union all
+        select * from payout.summary_lists(p_rows)
+    ) as s (section, row_count, content)
+    where s.row_count > 0
 $$;
 comment on function payout_api.summary(integer, integer) is
     'Sections with their rows, of one moment: the installation; transfers by state and age, what '
@@ -13930,157 +13637,48 @@ comment on function payout_api.summary(integer, integer) is
     'whole list, content its first rows.';
 grant execute on function payout_api.summary(integer, integer)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/summary_balances.sql dece2a057052
-create or replace function payout.summary_balances(p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
+-- frozen: procedures/operate/summary_lists.sql 82227fafaf93
+create or replace function payout.summary_lists(p_rows integer)
+returns table (section text, row_count bigint, content jsonb)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with owed as (
-        select t.payee_id, t.currency, t.amount_minor
-        from payout_api.open_transfers as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where s.state = 'failed'
-        union all
-        select m.payee_id, m.currency, m.open_minor
-        from payout_api.reversed_money as m
-    ),
-    payees as (
-        select o.currency, o.payee_id, sum(o.amount_minor) * c.minor_unit as balance,
-            row_number() over (
-                partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
-        from owed as o
-        left join payout.currencies as c on c.currency = o.currency
-        group by o.currency, o.payee_id, c.minor_unit
-    )
-    select 'accounts', null::integer, row_number() over (order by b.currency, b.account),
-        to_jsonb(b) || jsonb_build_object('meaning', l.meaning)
-    from payout_api.ledger_balances as b
-    left join payout.ledger_accounts as l on l.account = b.account
-    union all
-    select 'payees', p_rows, row_number() over (order by p.rank, p.currency), to_jsonb(p)
-    from payees as p
-    union all
-    select 'books', null, row_number() over (order by b.currency), to_jsonb(b)
-    from payout_api.trial_balance as b
-$$;
-comment on function payout.summary_balances(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_installation.sql 071c6dbacaf6
-create or replace function payout.summary_installation(p_days integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'installation', 1, 1, to_jsonb(i)
-    from (
-        select now() as taken_at,
-            current_date - greatest(p_days, 1) + 1 as first_day,
-            current_date as last_day,
-            current_database() as database_name,
-            session_user as login,
-            payout_api.release() as release,
-            e.installation_id,
-            e.stripe_account_id,
-            e.is_livemode,
-            payout_api.seal_head() as seal_head,
-            s.sealed_at,
-            (select count(*) from payout_api.workers as w where w.is_alive) as workers_alive,
-            c.begun_at as compared_at,
-            c.transfers_seen as transfers_compared
-        from payout.engine_settings as e
-        left join lateral (
-            select s.sealed_at from payout.seals as s order by s.seal_id desc limit 1
-        ) as s on true
-        left join lateral (
-            select r.begun_at, r.objects_seen as transfers_seen
-            from payout.stripe_reads as r
-            where r.kind = 'comparison' and r.finished_at is not null
-            order by r.read_id desc
-            limit 1
-        ) as c on true
-    ) as i
-$$;
-comment on function payout.summary_installation(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_transfers.sql f74e10403479
-create or replace function payout.summary_transfers(p_days integer, p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with flow as materialized (
-        select f.*
-        from payout_api.money_flow(current_date - greatest(p_days, 1) + 1, 'infinity') as f
-    ),
-    totals as (
-        select f.currency, sum(f.transfers_settled) as transfers_settled,
-            sum(f.transfers_paid) as transfers_paid,
-            sum(f.settled) as settled, sum(f.paid) as paid, sum(f.failed) as failed,
-            sum(f.taken_back) as taken_back
-        from flow as f
-        group by f.currency
-    )
-    -- All but the last have a row for each currency, state and day at most: they are not cut.
-    select 'overview', null::integer,
-        row_number() over (order by o.currency, st.is_final, o.state, o.since_at_least),
-        to_jsonb(o) || jsonb_build_object(
-            'meaning', st.meaning,
-            'state_transfers', sum(o.transfers) over state,
-            'state_amount', sum(o.amount) over state,
-            'state_oldest_since', min(o.oldest_since) over state)
-    from payout_api.overview_by_age as o
-    join payout.states as st on st.state = o.state
-    window state as (partition by o.currency, o.state)
-    union all
-    select 'days', null, row_number() over (order by f.currency, f.day), to_jsonb(f)
-    from flow as f
-    union all
-    select 'totals', null,
-        row_number() over (order by f.transfers_settled + f.transfers_paid desc, f.currency),
-        to_jsonb(f)
-    from totals as f
-    union all
-    select 'unpaid', p_rows, row_number() over (
-            order by u.state in ('scheduled', 'in_flight'), u.transfers desc, u.first_transfer_id),
-        to_jsonb(u)
+    select 'unpaid', count(*), to_jsonb((array_agg(
+        to_jsonb(u) order by u.state in ('scheduled', 'in_flight'), u.transfers desc,
+            u.first_transfer_id))[:p_rows])
     from payout_api.unpaid_by_reason as u
-$$;
-comment on function payout.summary_transfers(integer, integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_troubles.sql affc9e4dec7a
-create or replace function payout.summary_troubles(p_rows integer)
-returns table (section text, most integer, place bigint, content jsonb)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    -- Only rows that are shown are explained.
-    select 'discrepancies', p_rows, d.place, case when d.place <= p_rows then (
-        select to_jsonb(v) - '{ours,theirs}'::text[]
-        from payout_api.discrepancies as v
-        where v.discrepancy_id = d.discrepancy_id)
-    end
-    from (
-        select d.discrepancy_id, row_number() over (order by d.found_at, d.discrepancy_id) as place
-        from payout.discrepancies as d
-        where d.resolved_at is null
-    ) as d
     union all
-    select 'reversed', p_rows, row_number() over (order by m.since, m.payout_transfer_id),
+    select 'payees', count(*), to_jsonb((array_agg(
+        to_jsonb(p) order by p.rank, p.currency))[:p_rows])
+    from payout_api.payees_owed as p
+    union all
+    -- Only those that are shown are explained.
+    select 'discrepancies', (
+        select count(*) from payout.discrepancies as o where o.resolved_at is null
+    ), jsonb_agg(to_jsonb(d) - '{ours,theirs}'::text[] order by d.since, d.discrepancy_id)
+    from payout_api.discrepancies as d
+    where d.discrepancy_id = any (array(
+        select o.discrepancy_id from payout.discrepancies as o where o.resolved_at is null
+        order by o.found_at, o.discrepancy_id limit greatest(p_rows, 0)))
+    union all
+    select 'reversed', count(*), to_jsonb((array_agg(
         to_jsonb(m) || jsonb_build_object('open', m.open_minor * c.minor_unit)
+        order by m.since, m.payout_transfer_id))[:p_rows])
     from payout_api.reversed_money as m
     left join payout.currencies as c on c.currency = m.currency
     union all
-    select 'holds', p_rows, row_number() over (order by h.scope <> 'engine', h.hold_id), to_jsonb(h)
+    select 'holds', count(*), to_jsonb((array_agg(
+        to_jsonb(h) order by h.scope <> 'engine', h.hold_id))[:p_rows])
     from payout.holds as h
     where h.released_at is null
     union all
-    select 'workers', p_rows,
-        row_number() over (order by w.is_alive desc, w.last_seen_at desc, w.worker), to_jsonb(w)
+    select 'workers', count(*), to_jsonb((array_agg(
+        to_jsonb(w) order by w.is_alive desc, w.last_seen_at desc, w.worker))[:p_rows])
     from payout_api.workers as w
 $$;
-comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
+comment on function payout.summary_lists(integer) is
+    'Part of payout_api.summary(): each list with the number of all its rows.';
 -- frozen: procedures/operate/time_from_now.sql 1e07fa09f0cd
 create or replace function payout_api.time_from_now(p_at timestamptz)
 returns text
@@ -14156,7 +13754,7 @@ comment on function payout_api.verify_books(bigint, bigint) is
     'an origin, releases and resolutions without their act, secrets. None: all is well.';
 grant execute on function payout_api.verify_books(bigint, bigint)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/verify_settlements.sql 983e68b82253
+-- frozen: procedures/operate/verify_settlements.sql 6ef1348b7b79
 create or replace function payout_api.verify_settlements(
     p_from text default null, p_to text default null
 )
@@ -14199,10 +13797,7 @@ begin
             order by s.settlement_id
             offset 9999
             limit 1), v_last);
-        return query
-        select * from payout.check_settlements(v_from, v_to)
-        union all
-        select * from payout.check_settlement_rows(v_from, v_to);
+        return query select * from payout.check_settlements(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
         v_from := v_to;
@@ -14393,7 +13988,257 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
     'currency itself, its time, the read that found it, and the next step with the calls that end '
     'it.';
--- frozen: sql/views/ledger_balances.sql b701f471dfeb
+-- frozen: sql/views/proposals.sql d8c0e66ec9cc
+create or replace view payout_api.proposals as
+select
+    p.operator_action_id as action_id,
+    p.details ->> 'verb' as verb,
+    p.subject,
+    p.reason,
+    p.details - 'verb' as details,
+    p.acted_by as proposed_by,
+    p.acted_at as proposed_at,
+    p.expires_at,
+    format('select * from payout_api.approve(%s, ''…'');', p.operator_action_id) as what_to_do
+from payout.operator_actions as p
+where p.expires_at > now()
+    and not exists (
+        select from payout.operator_actions as a where a.proposal_id = p.operator_action_id
+    );
+comment on view payout_api.proposals is
+    'One row for each proposal that nobody has approved and that has not expired, with the call '
+    'by which another login approves it.';
+grant select on payout_api.proposals to payout_approver;
+-- frozen: sql/views/workers.sql 2af96f48e229
+create or replace view payout_api.workers as
+select
+    w.worker,
+    w.release,
+    w.started_at,
+    w.last_seen_at,
+    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
+    ) as is_on_hold
+from payout.workers as w
+order by w.last_seen_at desc;
+comment on view payout_api.workers is
+    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
+    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
+-- frozen: sql/views/gauges.sql 8e1038140017
+create or replace view payout_api.gauges as
+with open_states as materialized (
+    -- The groups have no row in common and leave none out (payout.progress_problem).
+    (select s.* from payout.transfer_states as s
+        where s.next_attempt_at is not null and s.hold_id is null
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+        order by s.next_attempt_at limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.hold_id is not null and s.state in ('scheduled', 'retry_wait', 'unknown')
+        limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s where s.lease_until is not null limit 50000)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.state in ('parked', 'failed') order by s.changed_at limit 50000)
+    union all
+    (select s.* from payout.account_waits as w
+        join payout.transfer_states as s on s.payout_transfer_id = w.payout_transfer_id
+        where w.next_look_at is not null and s.state = 'scheduled' and s.next_attempt_at is null
+        limit 50000)
+), grouped as materialized (
+    select s.state, s.reason, t.currency, count(*) as transfers,
+        sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
+    from open_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    group by s.state, s.reason, t.currency
+), coded as (
+    select x.metric, x.meaning, x.label, x.state,
+        -- A sentence, an id or a name that a person gave is no label.
+        case
+            when x.code is null then 'none'
+            when x.code ~ '^[a-z][a-z0-9_]{0,59}$' then x.code
+            else 'other'
+        end as code,
+        x.number
+    from (
+        select 'payout_open_reasons' as metric,
+            'Transfers that are open, by the reason for their state.' as meaning,
+            'reason' as label, g.state::text as state, g.reason::text as code,
+            g.transfers as number
+        from grouped as g
+        union all
+        select 'payout_open_discrepancies' as metric, 'Open discrepancies, by kind.' as meaning,
+            'kind' as label, null as state, d.kind as code, 1 as number
+        from (
+            select o.kind from payout.discrepancies as o
+            where o.resolved_at is null
+            order by o.found_at
+            limit 50000
+        ) as d
+    ) as x
+), placed as (
+    select c.metric, c.meaning, c.label, c.state, c.code, sum(c.number) as number,
+        row_number() over (
+            partition by c.metric order by sum(c.number) desc, c.state, c.code) as place
+    from coded as c
+    group by c.metric, c.meaning, c.label, c.state, c.code
+), due as (
+    select count(*) as transfers, now() - min(s.next_attempt_at) as waited_for
+    from open_states as s
+    where s.next_attempt_at <= now() and s.hold_id is null and s.next_lookup_at is null
+)
+select v.metric, v.meaning, v.labels, v.value::double precision as value
+from (
+    values
+        ('payout_due_transfers', 'Transfers that are due and on no hold.',
+            '{}'::jsonb, (select d.transfers from due as d)::numeric),
+        ('payout_due_oldest_seconds', 'Time for which the oldest of them has been due.',
+            '{}', (select coalesce(extract(epoch from d.waited_for), 0) from due as d)),
+        ('payout_failed_for_operators', 'Failed transfers for which nothing is tried by itself.',
+            '{}', (
+                select count(*) from open_states as s
+                where s.state = 'failed' and s.next_attempt_at is null
+            )),
+        ('payout_expired_leases', 'Leases that ran out over a minute ago.',
+            '{}', (
+                select count(*) from open_states as s
+                where s.lease_until < now() - interval '1 minute'
+            )),
+        ('payout_proposals', 'Acts that wait for another person.',
+            '{}', (select count(*) from payout_api.proposals as p)),
+        ('payout_notification_queue_usage', 'Part of the queue of NOTIFY that is full.',
+            '{}', pg_notification_queue_usage()::numeric)
+) as v (metric, meaning, labels, value)
+-- Each column of a union is named: so a restored view has the same text.
+union all
+select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
+    jsonb_build_object('state', g.state, 'currency', g.currency) as labels,
+    sum(g.transfers)::double precision as value
+from grouped as g
+group by g.state, g.currency
+union all
+select 'payout_open_amount' as metric,
+    'Money of open transfers, in the currency itself.' as meaning,
+    jsonb_build_object('state', g.state, 'currency', g.currency) as labels,
+    sum(g.amount_minor * c.minor_unit)::double precision as value
+from grouped as g
+left join payout.currencies as c on c.currency = g.currency
+group by g.state, g.currency
+union all
+select 'payout_open_oldest_seconds' as metric,
+    'Time since the oldest transfer came into the state.' as meaning,
+    jsonb_build_object('state', g.state) as labels,
+    extract(epoch from now() - min(g.since))::double precision as value
+from grouped as g
+group by g.state
+union all
+select p.metric, p.meaning, jsonb_strip_nulls(jsonb_build_object('state', p.state,
+    p.label, case when p.place <= 30 then p.code else 'other' end)) as labels,
+    sum(p.number)::double precision as value
+from placed as p
+group by p.metric, p.meaning, p.label, p.state,
+    case when p.place <= 30 then p.code else 'other' end
+union all
+select 'payout_holds' as metric, 'Open holds that are no waits, by scope.' as meaning,
+    jsonb_build_object('scope', s.scope) as labels,
+    (
+        select count(*) from (
+            select from payout.holds as h
+            where h.released_at is null and h.awaits is null and h.scope = s.scope
+            limit 50000
+        ) as h
+    )::double precision as value
+from unnest('{engine,worker,currency,payee,settlement,transfer}'::text[]) as s (scope)
+union all
+select 'payout_waits' as metric,
+    'Currencies, payees and transfers that wait, by the cause.' as meaning,
+    jsonb_build_object('for', s.awaits) as labels,
+    (
+        select count(*) from (
+            select from payout.holds as h
+            where h.released_at is null and h.awaits = s.awaits
+            limit 50000
+        ) as h
+    )::double precision as value
+from unnest('{funds,account,cap,account_change}'::text[]) as s (awaits)
+union all
+select 'payout_workers' as metric, 'Workers that are alive, by release.' as meaning,
+    jsonb_build_object('release', left(w.release, 60)) as labels,
+    count(*)::double precision as value
+from payout_api.workers as w
+where w.is_alive
+group by left(w.release, 60);
+comment on view payout_api.gauges is
+    'Names, meanings, labels and values of gauges: open transfers and their money, by state, '
+    'currency and reason, those that are due, holds and waits, open discrepancies, proposals, '
+    'leases, workers.';
+-- frozen: sql/views/reconcile_progress.sql cafffb149f73
+create or replace view payout_api.reconcile_progress as
+select
+    r.read_id,
+    case
+        when r.finished_at is not null then 'finished'
+        when r.abandoned_at is not null then 'given up'
+        else 'going on'
+    end as progress,
+    r.worker,
+    r.begun_at,
+    coalesce(r.finished_at, r.abandoned_at) as ended_at,
+    to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
+    coalesce(p.pages, 0) as pages,
+    p.last_page_at,
+    r.objects_seen as transfers_seen,
+    r.objects_expected as transfers_expected,
+    r.objects_found as discrepancies_found,
+    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
+from payout.stripe_reads as r
+left join lateral (
+    -- Pages are counted from one: the last says how many there are.
+    select p.page_number::bigint as pages, p.received_at as last_page_at
+    from payout.stripe_read_pages as p
+    where p.read_id = r.read_id
+    order by p.page_number desc
+    limit 1
+) as p on true
+where r.kind = 'comparison'
+order by r.read_id desc;
+comment on view payout_api.reconcile_progress is
+    'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
+    'pages and transfers seen so far, the number that these books expected, the number of its '
+    'discrepancies, and that of the transfers that are not ours by a rule.';
+-- frozen: sql/views/installation.sql ed74a9ac7921
+create or replace view payout_api.installation as
+select
+    now() as taken_at,
+    current_database() as database_name,
+    session_user as login,
+    payout_api.release() as release,
+    e.installation_id,
+    e.stripe_account_id,
+    e.is_livemode,
+    payout_api.seal_head() as seal_head,
+    s.sealed_at,
+    (select count(*) from payout_api.workers as w where w.is_alive) as workers_alive,
+    c.begun_at as compared_at,
+    c.transfers_seen as transfers_compared
+from payout.engine_settings as e
+left join lateral (
+    select s.sealed_at from payout.seals as s order by s.seal_id desc limit 1
+) as s on true
+left join lateral (
+    select r.begun_at, r.transfers_seen
+    from payout_api.reconcile_progress as r
+    where r.progress = 'finished'
+    order by r.read_id desc
+    limit 1
+) as c on true;
+comment on view payout_api.installation is
+    'One row: the release, the Stripe account and mode, the newest seal, the workers that are '
+    'alive, and the last comparison of all transfers that finished.';
+-- frozen: sql/views/ledger_balances.sql 322fcbc08eb6
 create or replace view payout_api.ledger_balances as
 select
     b.account,
@@ -14403,13 +14248,18 @@ select
     (b.credit_minor - b.debit_minor) * c.minor_unit as balance,
     b.debit_minor,
     b.credit_minor,
-    b.credit_minor - b.debit_minor as balance_minor
-from payout_api.control_totals() as b
-left join payout.currencies as c on c.currency = b.currency;
+    b.credit_minor - b.debit_minor as balance_minor,
+    b.debits,
+    b.credits,
+    l.meaning
+from payout_api.account_totals_at(
+    '{infinity}', array(select a.account from payout.ledger_accounts as a)) as b
+left join payout.currencies as c on c.currency = b.currency
+left join payout.ledger_accounts as l on l.account = b.account;
 comment on view payout_api.ledger_balances is
     'Credit minus debit of each general account and currency, in the currency itself and in minor '
-    'units. payable is owed to payees and not being sent, in_flight is being sent, stripe_balance '
-    'was moved by Stripe. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
+    'units, the number of debits and of credits, and the meaning of the account: payable is that '
+    'of all payees. payout_api.balances_as_of(''infinity'', payee_id) has the balance of one '
     'payee.';
 -- frozen: sql/views/not_ours.sql ef29fd0705d2
 create or replace view payout_api.not_ours as
@@ -14471,7 +14321,7 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
 grant select on payout_api.open_transfers to payout_approver;
--- frozen: sql/views/overview_by_age.sql 7bd6719c895a
+-- frozen: sql/views/overview_by_age.sql f16aca8ce2bf
 create or replace view payout_api.overview_by_age as
 with open_ones as materialized (
     select s.state, t.currency, g.since_at_least, count(*) as transfers,
@@ -14498,7 +14348,7 @@ with open_ones as materialized (
     select f.state, f.currency, sum(f.transfers) as transfers, sum(f.amount_minor) as amount_minor
     from (
         select x.state, b.currency, x.sign * x.transfers, x.sign * x.amount_minor
-        from payout_api.control_totals() as b
+        from payout_api.ledger_balances as b
         join lateral (values
             ('settlement_funds', 'cancelled', 1, b.debits, b.debit_minor),
             ('stripe_balance', 'cancelled', -1, b.credits, b.credit_minor),
@@ -14550,6 +14400,29 @@ group by o.state, o.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for final states.';
+-- frozen: sql/views/payees_owed.sql 9f013d49e2b6
+create or replace view payout_api.payees_owed as
+select
+    o.currency,
+    o.payee_id,
+    sum(o.amount_minor) * c.minor_unit as balance,
+    row_number() over (
+        partition by o.currency order by sum(o.amount_minor) desc, o.payee_id) as rank
+from (
+    select t.payee_id, t.currency, t.amount_minor
+    from payout_api.open_transfers as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.state = 'failed'
+    union all
+    select m.payee_id, m.currency, m.open_minor
+    from payout_api.reversed_money as m
+) as o
+left join payout.currencies as c on c.currency = o.currency
+group by o.currency, o.payee_id, c.minor_unit
+order by rank, o.currency;
+comment on view payout_api.payees_owed is
+    'One row for each payee and currency in which declined transfers or reversed money are owed: '
+    'balance in the currency itself, rank among the payees of that currency.';
 -- frozen: sql/views/payout_status.sql 465b3188319f
 create or replace view payout_api.payout_status as
 select
@@ -14610,61 +14483,6 @@ comment on view payout_api.payout_status is
     'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
     'payee.';
 grant select on payout_api.payout_status to payout_app;
--- frozen: sql/views/proposals.sql d8c0e66ec9cc
-create or replace view payout_api.proposals as
-select
-    p.operator_action_id as action_id,
-    p.details ->> 'verb' as verb,
-    p.subject,
-    p.reason,
-    p.details - 'verb' as details,
-    p.acted_by as proposed_by,
-    p.acted_at as proposed_at,
-    p.expires_at,
-    format('select * from payout_api.approve(%s, ''…'');', p.operator_action_id) as what_to_do
-from payout.operator_actions as p
-where p.expires_at > now()
-    and not exists (
-        select from payout.operator_actions as a where a.proposal_id = p.operator_action_id
-    );
-comment on view payout_api.proposals is
-    'One row for each proposal that nobody has approved and that has not expired, with the call '
-    'by which another login approves it.';
-grant select on payout_api.proposals to payout_approver;
--- frozen: sql/views/reconcile_progress.sql cafffb149f73
-create or replace view payout_api.reconcile_progress as
-select
-    r.read_id,
-    case
-        when r.finished_at is not null then 'finished'
-        when r.abandoned_at is not null then 'given up'
-        else 'going on'
-    end as progress,
-    r.worker,
-    r.begun_at,
-    coalesce(r.finished_at, r.abandoned_at) as ended_at,
-    to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
-    coalesce(p.pages, 0) as pages,
-    p.last_page_at,
-    r.objects_seen as transfers_seen,
-    r.objects_expected as transfers_expected,
-    r.objects_found as discrepancies_found,
-    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
-from payout.stripe_reads as r
-left join lateral (
-    -- Pages are counted from one: the last says how many there are.
-    select p.page_number::bigint as pages, p.received_at as last_page_at
-    from payout.stripe_read_pages as p
-    where p.read_id = r.read_id
-    order by p.page_number desc
-    limit 1
-) as p on true
-where r.kind = 'comparison'
-order by r.read_id desc;
-comment on view payout_api.reconcile_progress is
-    'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
-    'pages and transfers seen so far, the number that these books expected, the number of its '
-    'discrepancies, and that of the transfers that are not ours by a rule.';
 -- frozen: sql/views/sealed_rows.sql 24c1673bf4ed
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
@@ -14717,7 +14535,7 @@ from payout.transfer_requests as r;
 comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
--- frozen: sql/views/trial_balance.sql b8b1af5a4b0b
+-- frozen: sql/views/trial_balance.sql 07b0e0753ce2
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -14730,7 +14548,7 @@ from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.credit_minor - l.debit_minor) filter (where l.account = 'in_flight')
             as in_flight_minor
-    from payout_api.control_totals() as l
+    from payout_api.ledger_balances as l
     group by l.currency
 ) as b
 full join (
@@ -14791,23 +14609,6 @@ comment on view payout_api.unpaid_by_reason is
     'One row for each state, reason and currency of transfers that are not paid, those that a '
     'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
     'advice and call of the first of them, as payout_api.explained has it.';
--- frozen: sql/views/workers.sql 2af96f48e229
-create or replace view payout_api.workers as
-select
-    w.worker,
-    w.release,
-    w.started_at,
-    w.last_seen_at,
-    not w.has_ended and w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
-    exists (
-        select from payout.holds as h
-        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
-    ) as is_on_hold
-from payout.workers as w
-order by w.last_seen_at desc;
-comment on view payout_api.workers is
-    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
-    'than a minute old and did not say that it ends, is_on_hold once Stripe refused its key.';
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

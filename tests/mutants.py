@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-PROCEDURES: Final = Path(__file__).resolve().parents[1] / "procedures"
+ROOT: Final = Path(__file__).resolve().parents[1]
 # A guard of the engine or a constraint: the database itself refuses what the mutant tries.
 REFUSALS: Final = ("SP", "23")
 
 
 class Edit(NamedTuple):
-    """A piece of a function's file, and the text that replaces it."""
+    """A piece of the file of a function or view, and the text that replaces it."""
 
     function: str
     old: str
@@ -147,7 +147,7 @@ def _id(mutant: Mutant) -> str:
 
 
 def _source(function: str) -> str:
-    (file,) = PROCEDURES.glob(f"*/{function}.sql")
+    (file,) = [*ROOT.glob(f"procedures/*/{function}.sql"), *ROOT.glob(f"sql/views/{function}.sql")]
     return file.read_text(encoding="utf-8")
 
 

@@ -3,8 +3,9 @@
 -- It steps from one account and currency to the next by index, takes the newest sub-total of each
 -- for each time, and reads each range of entries that is not covered by them once: its cost grows
 -- with accounts and times, not with their history.
+-- Called by: functions and views about balances, hence all who may read these.
 
-create or replace function payout.account_totals_at(p_times timestamptz[], p_accounts text[])
+create or replace function payout_api.account_totals_at(p_times timestamptz[], p_accounts text[])
 returns table (
     at timestamptz,
     account text,
@@ -16,7 +17,11 @@ returns table (
 )
 language sql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
     with recursive steps (account, currency, last_account) as (
         select coalesce(a.account, ''), ''::text,
@@ -75,6 +80,8 @@ as $$
     ) as b
     group by b.at, b.account, b.currency
 $$;
-comment on function payout.account_totals_at(timestamptz[], text[]) is
+comment on function payout_api.account_totals_at(timestamptz[], text[]) is
     'For each time and account (null: every one): debits and credits in minor units, and how many, '
     'of the entries whose transaction had begun by then; payable is that of all payees.';
+grant execute on function payout_api.account_totals_at(timestamptz[], text[])
+    to payout_operator, payout_auditor;

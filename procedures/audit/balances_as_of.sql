@@ -19,12 +19,9 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
     select t.account, t.currency, t.debit_minor, t.credit_minor, t.credit_minor - t.debit_minor
-    from payout.account_totals_at(
+    from payout_api.account_totals_at(
         array[p_at], case when p_payee_id is not null then array['payable:' || p_payee_id] end) as t
     where t.account <> 'payable'
 $$;

@@ -21,8 +21,6 @@ as $$
     union all
     select * from payout.catalogue_rights()
     union all
-    select * from payout.catalogue_roles()
-    union all
     select * from payout.catalogue_rows()
 $$;
 comment on function payout.catalogue() is

@@ -41,6 +41,16 @@ as $$
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
     )
+    select format('role %s', o.rolname),
+        jsonb_build_array(
+            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
+            o.rolbypassrls)::text, null
+    from ours as o
+    union all
+    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
+    from pg_auth_members as m
+    join ours as o on o.oid = m.member
+    union all
     select
         format('rights of %s on %s',
             case a.grantee when 0 then 'public' else a.grantee::regrole::text end, t.name),

@@ -33,12 +33,8 @@ as $$
     union all
     select 'seal_subtotals', null, p_seal.seal_id, format('%s %s is altered', account, currency)
     from (select s.* from payout.seal_subtotals as s where s.seal_id = p_seal.seal_id) as s
-    full join (
-        select b.* from payout.subtotals_of(p_seal) as b
-        where p_seal.table_name = 'ledger_entries'
-    ) as b using (account, currency)
-    where (s.debit_minor, s.credit_minor, s.debits, s.credits)
-            is distinct from (b.debit_minor, b.credit_minor, b.debits, b.credits)
+    full join payout.subtotals_of(p_seal) as b using (account, currency)
+    where s is distinct from b
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is

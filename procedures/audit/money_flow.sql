@@ -2,7 +2,8 @@
 --
 -- Half-open, so that months add up. A day's money is what the general accounts have more at its
 -- end than at its beginning: the cost grows with the days, not with their entries. A decline is
--- what payable was credited by neither a settlement nor a reversal.
+-- what payable was credited by neither a settlement nor a reversal. Either end may be infinite: the
+-- first day is that of the earliest entry, the last one ends with the next midnight.
 
 create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
 returns table (
@@ -29,14 +30,33 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
-    with moments as (
+    with beginning as (
+        -- The earliest entry may not be the first by its number.
+        select greatest(p_from, least(min(s.rows_from), (
+            select min(l.created_at) from payout.ledger_entries as l
+            where l.ledger_entry_id > coalesce(max(s.last_id), -9223372036854775808)))) as at
+        from payout.seals as s
+        where s.table_name = 'ledger_entries'
+    ), moments as (
+        -- The ends of the interval and the midnights between them.
         select d.at, lag(d.at) over (order by d.at) as former
-        from payout.midnights_between(p_from, p_to) as d (at)
+        from beginning as b
+        cross join lateral (
+            select b.at
+            union
+            select m.at
+            from generate_series(date_trunc('day', b.at) + interval '1 day',
+                least(p_to, now() + interval '1 day'), interval '1 day') as m (at)
+            where m.at < p_to
+            union
+            select p_to
+        ) as d (at)
+        where isfinite(b.at) and b.at < p_to
     ), totals as materialized (
         -- A microsecond is the smallest step of time here.
         select t.at + interval '1 microsecond' as at, t.account, t.currency, t.debit_minor,
             t.credit_minor, t.debits, t.credits
-        from payout.account_totals_at(
+        from payout_api.account_totals_at(
             array(select m.at - interval '1 microsecond' from moments as m),
             '{settlement_funds,payable,stripe_balance}') as t
     ), flow as (

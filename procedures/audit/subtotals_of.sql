@@ -1,18 +1,15 @@
--- subtotals_of: the sums, at the end of a seal, of each account that its range moved.
+-- subtotals_of: the sums, at the end of a seal of the ledger, of each account that its range moved.
 --
 -- Each is the sum at the end of the former seal that moved the account, and the entries of the
 -- range. The accounts of all payees stand together as payable too, the control account.
 
 create or replace function payout.subtotals_of(p_seal payout.seals)
-returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
-    debits bigint, credits bigint
-)
+returns setof payout.seal_subtotals
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select m.account, m.currency,
+    select m.account, m.currency, p_seal.seal_id,
         coalesce(f.debit_minor, 0) + m.debit_minor,
         coalesce(f.credit_minor, 0) + m.credit_minor,
         coalesce(f.debits, 0) + m.debits,
@@ -28,7 +25,8 @@ as $$
         cross join lateral (values
             (x.account), (nullif(split_part(x.account, ':', 1), x.account))
         ) as a (account)
-        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+        where p_seal.table_name = 'ledger_entries'
+            and e.ledger_entry_id between p_seal.first_id and p_seal.last_id
             and a.account is not null
         group by a.account, e.currency
     ) as m
@@ -42,4 +40,4 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, and how many, from the first entry to the last of the '
-    'range.';
+    'range; no row for a seal of another table.';

@@ -2,7 +2,7 @@
 --
 -- The rows that a settlement makes have no foreign keys: a key would be looked up for each, in
 -- the application's transaction. Guards refuse to delete them; this check shows rows that were
--- changed while the guards were off. check_settlement_rows has those of settlements. Jobs and
+-- changed while the guards were off. check_settlements has those of settlements. Jobs and
 -- payees are looked up one by one: a range does not cost a hash of all of them.
 
 create or replace function payout.check_references(p_from bigint, p_to bigint)

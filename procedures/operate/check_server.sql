@@ -19,10 +19,20 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
-    select 'triggers fire', current_setting('session_replication_role') = 'origin',
-        format('session_replication_role %s', current_setting('session_replication_role')),
+    select 'triggers fire',
+        current_setting('session_replication_role') = 'origin' and count(*) = 0,
+        concat_ws('; ',
+            format('session_replication_role %s', current_setting('session_replication_role')),
+            string_agg(format('%s of %s in %s', c.setting,
+                coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
+                case s.setdatabase when 0 then 'every database' else 'this database' end), '; ')),
         'Find out who set it, by alter database, alter role or alter system: settlements schedule '
         'nothing under it.'
+    from pg_db_role_setting as s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where c.setting ~ '^session_replication_role=(?!origin$)'
+        and s.setdatabase in (
+            0, (select d.oid from pg_database as d where d.datname = current_database()))
     union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),

@@ -52,8 +52,6 @@ as $$
         union all
         select * from payout.check_holds()
         union all
-        select * from payout.check_reads()
-        union all
         select * from payout.check_books()
         union all
         select * from payout.check_seals()

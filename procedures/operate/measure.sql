@@ -32,11 +32,27 @@ begin
         return;
     end if;
     return query
-    select * from payout.measure_transfers(v_now, 50000)
+    select g.metric, g.meaning, g.labels, g.value from payout_api.gauges as g
     union all
-    select * from payout.measure_stops(50000)
-    union all
-    select * from payout.measure_upkeep(v_now);
+    select m.metric, m.meaning, m.labels, m.value::double precision
+    from (
+        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
+            '{}'::jsonb, (payout.identity_problem() is not null)::integer::numeric
+        union all
+        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
+            coalesce(extract(epoch from v_now - min(r.row_at)), 0)
+        from payout.first_unsealed_rows() as r
+        union all
+        select 'payout_compared_seconds',
+            'Time since Stripe''s transfers were compared, all and the newest.',
+            jsonb_build_object('kind', k.kind),
+            extract(epoch from v_now - coalesce(r.finished_at, e.created_at, v_now))
+        from unnest('{comparison,newest}'::text[]) as k (kind)
+        cross join lateral payout.newest_read(k.kind) as r
+        left join lateral (
+            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
+        ) as e on true
+    ) as m (metric, meaning, labels, value);
 end
 $$;
 comment on function payout_api.measure(text) is

@@ -46,10 +46,7 @@ begin
             order by s.settlement_id
             offset 9999
             limit 1), v_last);
-        return query
-        select * from payout.check_settlements(v_from, v_to)
-        union all
-        select * from payout.check_settlement_rows(v_from, v_to);
+        return query select * from payout.check_settlements(v_from, v_to);
         get diagnostics v_rows = row_count;
         v_found := v_found + v_rows;
         v_from := v_to;

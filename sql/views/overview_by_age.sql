@@ -30,7 +30,7 @@ with open_ones as materialized (
     select f.state, f.currency, sum(f.transfers) as transfers, sum(f.amount_minor) as amount_minor
     from (
         select x.state, b.currency, x.sign * x.transfers, x.sign * x.amount_minor
-        from payout_api.control_totals() as b
+        from payout_api.ledger_balances as b
         join lateral (values
             ('settlement_funds', 'cancelled', 1, b.debits, b.debit_minor),
             ('stripe_balance', 'cancelled', -1, b.credits, b.credit_minor),

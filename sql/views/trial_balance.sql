@@ -14,7 +14,7 @@ from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.credit_minor - l.debit_minor) filter (where l.account = 'in_flight')
             as in_flight_minor
-    from payout_api.control_totals() as l
+    from payout_api.ledger_balances as l
     group by l.currency
 ) as b
 full join (

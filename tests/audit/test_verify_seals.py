@@ -232,9 +232,9 @@ def test_a_change_of_the_amount_or_the_time_is_noticed(shared_engine: Engine, ch
 
 @mutant(
     "a first range that begins at one",
-    "add_seal",
-    "coalesce(v_former.last_id + 1, -9223372036854775808)",
-    "coalesce(v_former.last_id + 1, 1)",
+    "seal_up_to_mark",
+    "coalesce(v_seal.last_id + 1, -9223372036854775808)",
+    "coalesce(v_seal.last_id + 1, 1)",
 )
 def test_a_row_below_the_first_sealed_one_is_noticed(shared_engine: Engine) -> None:
     shared_engine.settle()

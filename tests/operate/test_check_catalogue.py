@@ -58,7 +58,7 @@ def change_body(function: str, body: str) -> str:
 )
 @mutant(
     "a catalogue without memberships of our roles",
-    "catalogue_roles",
+    "catalogue_rights",
     "join ours as o on o.oid = m.member",
     "join ours as o on o.oid = m.member and false",
     at="a role that acts as the owner",
@@ -383,11 +383,6 @@ def change_body(function: str, body: str) -> str:
         pytest.param("alter role payout_owner login", "role payout_owner (changed)", id="a login"),
         pytest.param(
             "alter role payout_worker superuser", "role payout_worker (changed)", id="a superuser"
-        ),
-        pytest.param(
-            "alter role payout_worker set session_replication_role = replica",
-            "settings of payout_worker in every database (added)",
-            id="a setting of a role",
         ),
     ],
 )

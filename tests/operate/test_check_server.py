@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from tests.engine import Engine
+from tests.mutants import mutant
 from tests.operate.checks import DOCTOR, complaints, examine
 
 
@@ -42,3 +43,21 @@ def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Eng
 def test_a_session_in_which_settlements_schedule_nothing_is_noticed(engine: Engine) -> None:
     engine.db.execute("set local session_replication_role = replica")
     assert complaints(engine.db) == {"triggers fire": "session_replication_role replica"}
+
+
+@mutant(
+    "a doctor that sees its own session only",
+    "check_server",
+    "= 'origin' and count(*) = 0",
+    "= 'origin'",
+)
+def test_another_login_for_which_settlements_would_schedule_nothing_is_noticed(
+    engine: Engine,
+) -> None:
+    engine.db.execute("alter role payout_worker set session_replication_role = origin")
+    assert complaints(engine.db) == {}
+    engine.db.execute("alter role payout_worker set session_replication_role = replica")
+    assert complaints(engine.db) == {
+        "triggers fire": "session_replication_role origin; session_replication_role=replica "
+        "of payout_worker in every database"
+    }

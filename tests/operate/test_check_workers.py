@@ -64,7 +64,7 @@ def test_a_worker_that_says_that_it_ends_is_alive_no_more_until_it_comes_back(
     def is_alive() -> bool:
         ((alive,),) = engine.db.execute("select is_alive from payout_api.workers").fetchall()
         gauge = engine.db.execute(
-            "select value from payout.measure_upkeep(now()) where metric = 'payout_workers'"
+            "select value from payout_api.gauges where metric = 'payout_workers'"
         ).fetchall()
         assert gauge == ([(1.0,)] if alive else [])
         return bool(alive)

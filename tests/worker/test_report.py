@@ -166,5 +166,5 @@ def test_each_list_says_how_many_more_there_are() -> None:
         ),
     )
     assert "and 1,234 more: select * from payout.holds where released_at is null" in text
-    assert "and 49,999 more: select * from payout_api.balances_as_of('infinity')" in text
+    assert "and 49,999 more: select * from payout_api.payees_owed" in text
     assert "1,235 holds" in text
