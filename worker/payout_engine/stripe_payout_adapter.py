@@ -555,12 +555,14 @@ def _describe(error: BaseException | None) -> str:
 def _load_storable(body: bytes) -> Any:
     """Parse JSON from anybody into what jsonb takes: what it cannot hold becomes other text."""
     text = body.decode("utf-8", "replace")
-    value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=str)
+    except ValueError:  # also for a whole number of more digits than Python takes
+        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
     return _each_text(value, _storable) if "\\u" in text else value
 
 
 def _whole(number: str) -> int | str:
-    """Read a whole number; Python takes no more than some thousand digits."""
     return int(number) if len(number) <= LONGEST_TEXT else number
 
 
