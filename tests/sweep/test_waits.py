@@ -663,6 +663,40 @@ def test_a_403_that_several_payees_meet_is_one_of_the_stripe_key(
     assert states(engine) == {"retry_wait": 3}
 
 
+@mutant(
+    "a key that makes transfers held for a few payees",
+    "refused_payees",
+    "and s.moved_to = 'paid'",
+    "and false",
+    at="same worker",
+)
+@mutant(
+    "what another worker pays shows that a key is good",
+    "refused_payees",
+    "            and a.worker = present.worker\n",
+    "",
+    at="another worker",
+)
+@pytest.mark.parametrize(
+    ("who_pays", "held"),
+    [("worker_1", []), ("worker_2", [("worker", "worker_1")])],
+    ids=["same worker", "another worker"],
+)
+def test_a_few_payees_with_a_403_do_not_stop_a_worker_that_pays_others(
+    engine: Engine, who_pays: str, held: list[tuple[str, str]]
+) -> None:
+    """The attack: three odd accounts among forty good ones stopped the only worker."""
+    for number in range(3):
+        engine.settle(f"seller_{number}", settlement_id=f"set_{number}")
+        (refused_,) = engine.claim(1, worker="worker_1")
+        engine.report(refused_403(refused_))
+        engine.settle(f"seller_good_{number}", settlement_id=f"good_{number}")
+        if engine.open_holds() == []:
+            (paid,) = engine.claim(1, worker=who_pays)
+            pay(engine, paid)
+    assert [(scope, subject) for scope, subject, _ in engine.open_holds()] == held
+
+
 @pytest.mark.parametrize(
     ("declined", "reason", "situation"),
     [
