@@ -6902,7 +6902,7 @@ end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
--- frozen: procedures/report/refused_payees.sql 83878f2874a1
+-- frozen: procedures/report/refused_payees.sql 7b16a127bf37
 create or replace function payout.refused_payees(
     p_error_rule_id integer, p_outcome payout.outcome
 )
@@ -6912,7 +6912,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with of_worker as (
-        select o.*
+        select o.*, t.payee_id
         from payout.transfer_attempts as present
         join payout.transfer_observations as o
             on o.observation_id > (
@@ -6920,30 +6920,38 @@ as $$
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
             and a.attempt = o.attempt
             and a.worker = present.worker
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         where present.payout_transfer_id = p_outcome.payout_transfer_id
             and present.attempt = p_outcome.attempt
             and o.verdict = 'ok'
             and o.observed_at > payout.clock() - (
                 select e.alarm_window_for from payout.engine_settings as e)
+    ), refused as (
+        select w.payee_id, min(w.observation_id) as observation_id
+        from of_worker as w
+        where w.error_rule_id = p_error_rule_id
+        group by w.payee_id
+        union all
+        select t.payee_id, null
+        from payout.payout_transfers as t
+        where t.payout_transfer_id = p_outcome.payout_transfer_id
+            and t.payee_id not in (
+                select w.payee_id from of_worker as w where w.error_rule_id = p_error_rule_id)
     )
-    select count(distinct t.payee_id)::integer
-    from payout.payout_transfers as t
-    where t.payout_transfer_id = p_outcome.payout_transfer_id
-        or t.payout_transfer_id in (
-            select r.payout_transfer_id
-            from of_worker as r
-            where r.error_rule_id = p_error_rule_id
-                and not exists (
-                    select
-                    from of_worker as s
-                    where s.signal = 'response'
-                        and s.moved_to = 'paid'
-                        and s.observation_id > r.observation_id)
-        )
+    select count(*)::integer
+    from refused as r
+    where not exists (
+            select
+            from of_worker as w
+            where w.signal = 'response'
+                and w.moved_to = 'paid'
+                and w.observation_id > r.observation_id)
+        and r.payee_id::text not in (select h from payout.held('payee', 'account') as h)
 $$;
 comment on function payout.refused_payees(integer, payout.outcome) is
     'The number of payees whose transfers met this error rule at the same worker within '
-    'engine_settings.alarm_window_for and since it last paid, that of the outcome included.';
+    'engine_settings.alarm_window_for, first since it last paid, and that do not wait for their '
+    'accounts; that of the outcome included.';
 -- frozen: procedures/report/remaining_facts.sql d30dbfd65b07
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb
