@@ -700,7 +700,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 1857ed0e487c
+-- frozen: sql/tables/lists.sql c4b4db18e404
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -876,8 +876,8 @@ comment on column payout.stripe_error_rules.awaits is
     'A decline that later passes by itself: the currency waits for funds, or the payee for an '
     'account that takes transfers, and then a new key is opened; null: it does not pass.';
 comment on column payout.stripe_error_rules.payees_to_pause is
-    'Once so many payees get it, it is the Stripe key that is refused, as with reaction pause; '
-    'null: never.';
+    'Once so many payees get it from a worker since it last paid, it is the Stripe key that is '
+    'refused, as with reaction pause; null: never.';
 comment on column payout.stripe_error_rules.error_param is
     'The parameter that the error names; null fits any.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
@@ -6895,7 +6895,7 @@ end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
--- frozen: procedures/report/refused_payees.sql a35ff7760e5f
+-- frozen: procedures/report/refused_payees.sql 7b16a127bf37
 create or replace function payout.refused_payees(
     p_error_rule_id integer, p_outcome payout.outcome
 )
@@ -6904,23 +6904,47 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select count(distinct t.payee_id)::integer
-    from payout.payout_transfers as t
-    where t.payout_transfer_id = p_outcome.payout_transfer_id
-        or t.payout_transfer_id in (
-            select o.payout_transfer_id
-            from payout.transfer_observations as o
-            where o.observation_id > (
-                    select max(n.observation_id) - 1000 from payout.transfer_observations as n)
-                and o.error_rule_id = p_error_rule_id
-                and o.verdict = 'ok'
-                and o.observed_at > payout.clock() - (
-                    select e.alarm_window_for from payout.engine_settings as e)
-        )
+    with of_worker as (
+        select o.*, t.payee_id
+        from payout.transfer_attempts as present
+        join payout.transfer_observations as o
+            on o.observation_id > (
+                select max(n.observation_id) - 1000 from payout.transfer_observations as n)
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+            and a.worker = present.worker
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        where present.payout_transfer_id = p_outcome.payout_transfer_id
+            and present.attempt = p_outcome.attempt
+            and o.verdict = 'ok'
+            and o.observed_at > payout.clock() - (
+                select e.alarm_window_for from payout.engine_settings as e)
+    ), refused as (
+        select w.payee_id, min(w.observation_id) as observation_id
+        from of_worker as w
+        where w.error_rule_id = p_error_rule_id
+        group by w.payee_id
+        union all
+        select t.payee_id, null
+        from payout.payout_transfers as t
+        where t.payout_transfer_id = p_outcome.payout_transfer_id
+            and t.payee_id not in (
+                select w.payee_id from of_worker as w where w.error_rule_id = p_error_rule_id)
+    )
+    select count(*)::integer
+    from refused as r
+    where not exists (
+            select
+            from of_worker as w
+            where w.signal = 'response'
+                and w.moved_to = 'paid'
+                and w.observation_id > r.observation_id)
+        and r.payee_id::text not in (select h from payout.held('payee', 'account') as h)
 $$;
 comment on function payout.refused_payees(integer, payout.outcome) is
-    'The number of payees whose transfers met this error rule within '
-    'engine_settings.alarm_window_for, that of the outcome included.';
+    'The number of payees whose transfers met this error rule at the same worker within '
+    'engine_settings.alarm_window_for, first since it last paid, and that do not wait for their '
+    'accounts; that of the outcome included.';
 -- frozen: procedures/report/remaining_facts.sql 1ee375e85e5f
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb

@@ -182,8 +182,8 @@ comment on column payout.stripe_error_rules.awaits is
     'A decline that later passes by itself: the currency waits for funds, or the payee for an '
     'account that takes transfers, and then a new key is opened; null: it does not pass.';
 comment on column payout.stripe_error_rules.payees_to_pause is
-    'Once so many payees get it, it is the Stripe key that is refused, as with reaction pause; '
-    'null: never.';
+    'Once so many payees get it from a worker since it last paid, it is the Stripe key that is '
+    'refused, as with reaction pause; null: never.';
 comment on column payout.stripe_error_rules.error_param is
     'The parameter that the error names; null fits any.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';

@@ -688,9 +688,12 @@ def test_a_403_without_a_code_about_one_payee_stops_nobody_else(engine: Engine) 
 )
 @mutant(
     "one payee counted for each of its transfers",
-    "refused_payees",
-    "count(distinct t.payee_id)",
-    "count(*)",
+    edits=(
+        Edit(
+            "refused_payees", "group by w.payee_id\n", "group by w.payee_id, w.payout_transfer_id\n"
+        ),
+        Edit("refused_payees", "and t.payee_id not in (", "and '' not in ("),
+    ),
     at="one payee",
 )
 @pytest.mark.parametrize(
@@ -707,6 +710,75 @@ def test_a_403_that_several_payees_meet_is_one_of_the_stripe_key(
         engine.report(refused_403(claim))
     assert [(scope, subject) for scope, subject, _ in engine.open_holds()] == held
     assert states(engine) == {"retry_wait": 3}
+
+
+@mutant(
+    "a key that makes transfers held for a few payees",
+    "refused_payees",
+    "and w.moved_to = 'paid'",
+    "and false",
+    at="same worker",
+)
+@mutant(
+    "what another worker pays shows that a key is good",
+    "refused_payees",
+    "            and a.worker = present.worker\n",
+    "",
+    at="another worker",
+)
+@pytest.mark.parametrize(
+    ("who_pays", "held"),
+    [("worker_1", []), ("worker_2", [("worker", "worker_1")])],
+    ids=["same worker", "another worker"],
+)
+def test_a_few_payees_with_a_403_do_not_stop_a_worker_that_pays_others(
+    engine: Engine, who_pays: str, held: list[tuple[str, str]]
+) -> None:
+    """The attack: three odd accounts among forty good ones stopped the only worker."""
+    for number in range(3):
+        engine.settle(f"seller_{number}", settlement_id=f"set_{number}")
+        (refused_,) = engine.claim(1, worker="worker_1")
+        engine.report(refused_403(refused_))
+        engine.settle(f"seller_good_{number}", settlement_id=f"good_{number}")
+        if engine.open_holds() == []:
+            (paid,) = engine.claim(1, worker=who_pays)
+            pay(engine, paid)
+    assert [(scope, subject) for scope, subject, _ in engine.open_holds()] == held
+
+
+@mutant(
+    "refusals counted again when they are repeated in a quiet hour",
+    "refused_payees",
+    "min(w.observation_id)",
+    "max(w.observation_id)",
+)
+@mutant(
+    "payees counted that wait for their accounts",
+    "refused_payees",
+    "and r.payee_id::text not in (select h from payout.held('payee', 'account') as h)",
+    "",
+)
+def test_the_same_payees_stop_nothing_later_when_no_other_is_paid(engine: Engine) -> None:
+    sellers = [f"seller_{number}" for number in range(3)]
+    for seller in sellers:
+        engine.settle(seller, settlement_id=f"set_{seller}")
+        engine.report(refused_403(engine.claim_one()))
+        engine.settle("seller_good", settlement_id=f"good_{seller}")
+        pay(engine, engine.claim_one())
+    for _ in range(2):
+        engine.make_due()
+        engine.report(*map(refused_403, engine.claim()))
+        assert engine.open_holds() == []
+    assert waits(engine) == [("payee", seller, "account", 0) for seller in sellers]
+
+    engine.let_pass("11 minutes")
+    for seller in sellers:
+        engine.settle(seller, settlement_id=f"later_{seller}")
+    go_on(engine)
+    for claim in engine.claim():
+        engine.report(refused_403(claim))
+    assert states(engine) == {"paid": 3, "failed": 3, "retry_wait": 3}
+    assert engine.open_holds() == []
 
 
 @pytest.mark.parametrize(
