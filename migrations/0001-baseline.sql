@@ -10860,7 +10860,7 @@ comment on function payout_api.sweep(integer) is
     'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 995428f6e75f
+-- frozen: procedures/operate/act.sql da7625437ca3
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -10897,8 +10897,16 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_takes_two) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
-    perform payout.plan_awaited_looks(v_acts)
-    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
+    -- The look that a refused act waits for, from when on it counts.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.look_awaited_from(s)
+    from unnest(v_acts) as a
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside')
+        and s.payout_transfer_id = a.payout_transfer_id
+        and a.result = 'refused'
+        and s.next_lookup_at is null
+        and payout.progress_problem(s) is null
+        and payout.look_awaited_from(s) is not null;
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
@@ -12542,7 +12550,7 @@ comment on view payout_api.explained is
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
 grant select on payout_api.explained to payout_approver;
--- frozen: procedures/operate/explain.sql b498c858faa0
+-- frozen: procedures/operate/explain.sql 0ae231ac323b
 create or replace function payout_api.explain(
     p_payout_transfer_id bigint default null,
     p_settlement_id text default null,
@@ -12559,8 +12567,8 @@ begin
     return query
     select e.*
     from payout_api.explained as e
-    where e.payout_transfer_id = any (payout.selected_transfers(
-        p_payout_transfer_id, p_settlement_id, p_payee_id, null, null))
+    where e.payout_transfer_id = any (
+        payout.selected_transfers(p_payout_transfer_id, p_settlement_id, p_payee_id))
     order by e.payout_transfer_id;
 end
 $$;
@@ -12806,24 +12814,6 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
--- frozen: procedures/operate/plan_awaited_looks.sql 9e7048ea0de5
-create or replace function payout.plan_awaited_looks(p_acts payout.act_result[])
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    update payout.transfer_states as s
-    set next_lookup_at = payout.look_awaited_from(s)
-    from unnest(p_acts) as a
-    where s.payout_transfer_id = a.payout_transfer_id
-        and a.result = 'refused'
-        and s.next_lookup_at is null
-        and payout.progress_problem(s) is null
-        and payout.look_awaited_from(s) is not null
-$$;
-comment on function payout.plan_awaited_looks(payout.act_result[]) is
-    'Plans a look, for the time from which it counts, where none is planned.';
 -- frozen: procedures/operate/previewed_acts.sql 0f7309da07dc
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_takes_two boolean
@@ -13031,7 +13021,7 @@ comment on function payout_api.release_hold(bigint, text) is
     'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
     'already; or proposed: the hold of an open alarm stays until another person approves.';
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/repay.sql 0d39de557238
+-- frozen: procedures/operate/repay.sql 11ec8ee114c1
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13042,7 +13032,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
     v_owed payout.act_result;
 begin
     select a.* into v_owed
@@ -13161,13 +13151,13 @@ comment on function payout_api.retry(
 grant execute on function payout_api.retry(
     text, bigint, text, text, text, text, boolean, boolean
 ) to payout_operator;
--- frozen: procedures/operate/selected_transfers.sql f82f49ab8bea
+-- frozen: procedures/operate/selected_transfers.sql 089a977fa7e8
 create or replace function payout.selected_transfers(
     p_payout_transfer_id bigint,
-    p_settlement_id text,
-    p_payee_id text,
-    p_currency text,
-    p_because text
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null
 )
 returns bigint[]
 language plpgsql
@@ -13285,7 +13275,7 @@ comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;
--- frozen: procedures/operate/settle_outside.sql 20f8b5619bf6
+-- frozen: procedures/operate/settle_outside.sql 934b73b3d071
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
     p_reference text,
@@ -13299,7 +13289,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
 begin
     if coalesce(btrim(p_reference), '') = '' then
         raise exception 'transfer % is not settled outside without a reference',
