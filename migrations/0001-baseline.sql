@@ -11029,7 +11029,7 @@ comment on function payout_api.sweep(integer) is
     'late first sends, looks for accounts that transfers wait for, ends holds that are over, '
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 995428f6e75f
+-- frozen: procedures/operate/act.sql da7625437ca3
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11066,8 +11066,16 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_takes_two) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
-    perform payout.plan_awaited_looks(v_acts)
-    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
+    -- The look that a refused act waits for, from when on it counts.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.look_awaited_from(s)
+    from unnest(v_acts) as a
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside')
+        and s.payout_transfer_id = a.payout_transfer_id
+        and a.result = 'refused'
+        and s.next_lookup_at is null
+        and payout.progress_problem(s) is null
+        and payout.look_awaited_from(s) is not null;
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;
@@ -12812,7 +12820,7 @@ comment on view payout_api.explained is
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
 grant select on payout_api.explained to payout_approver;
--- frozen: procedures/operate/explain.sql b498c858faa0
+-- frozen: procedures/operate/explain.sql 0ae231ac323b
 create or replace function payout_api.explain(
     p_payout_transfer_id bigint default null,
     p_settlement_id text default null,
@@ -12829,8 +12837,8 @@ begin
     return query
     select e.*
     from payout_api.explained as e
-    where e.payout_transfer_id = any (payout.selected_transfers(
-        p_payout_transfer_id, p_settlement_id, p_payee_id, null, null))
+    where e.payout_transfer_id = any (
+        payout.selected_transfers(p_payout_transfer_id, p_settlement_id, p_payee_id))
     order by e.payout_transfer_id;
 end
 $$;
@@ -12839,7 +12847,7 @@ comment on function payout_api.explain(bigint, text, text) is
     'payee that are not paid.';
 grant execute on function payout_api.explain(bigint, text, text)
     to payout_operator, payout_approver, payout_auditor;
--- frozen: procedures/operate/hold.sql 5c5218089b1e
+-- frozen: procedures/operate/hold.sql 805b2abc5972
 create or replace function payout_api.hold(
     p_scope text,
     p_reason text,
@@ -12868,18 +12876,22 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := p_scope in ('engine', 'transfer') or case p_scope
-        when 'currency' then exists (
-            select from payout.currencies as c where c.currency = p_subject)
-        when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
-    end;
-    -- Apart: a hold on the engine waits for no lock on the table of transfers.
-    if p_scope = 'transfer' then
-        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = p_subject::bigint);
-    end if;
+    -- A statement each: a hold on the engine waits for no lock on any of these tables.
+    case p_scope
+        when 'engine' then
+            v_exists := true;
+        when 'currency' then
+            v_exists := exists (select from payout.currencies as c where c.currency = p_subject);
+        when 'payee' then
+            v_exists := exists (select from payout.payees as p where p.payee_id = p_subject);
+        when 'settlement' then
+            v_exists := exists (
+                select from payout.settlements as s where s.settlement_id = p_subject);
+        when 'transfer' then
+            v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+                select from payout.payout_transfers as t
+                where t.payout_transfer_id = p_subject::bigint);
+    end case;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
@@ -13078,24 +13090,6 @@ $$;
 comment on function payout.pay_again(bigint, bigint, text) is
     'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
     'returns the new one.';
--- frozen: procedures/operate/plan_awaited_looks.sql 9e7048ea0de5
-create or replace function payout.plan_awaited_looks(p_acts payout.act_result[])
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    update payout.transfer_states as s
-    set next_lookup_at = payout.look_awaited_from(s)
-    from unnest(p_acts) as a
-    where s.payout_transfer_id = a.payout_transfer_id
-        and a.result = 'refused'
-        and s.next_lookup_at is null
-        and payout.progress_problem(s) is null
-        and payout.look_awaited_from(s) is not null
-$$;
-comment on function payout.plan_awaited_looks(payout.act_result[]) is
-    'Plans a look, for the time from which it counts, where none is planned.';
 -- frozen: procedures/operate/previewed_acts.sql 0f7309da07dc
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_takes_two boolean
@@ -13306,7 +13300,7 @@ comment on function payout_api.release_hold(bigint, text) is
     'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Done; '
     'already; or proposed: the hold of an open alarm stays until another person approves.';
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/repay.sql 0d39de557238
+-- frozen: procedures/operate/repay.sql 11ec8ee114c1
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13317,7 +13311,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
     v_owed payout.act_result;
 begin
     select a.* into v_owed
@@ -13436,13 +13430,13 @@ comment on function payout_api.retry(
 grant execute on function payout_api.retry(
     text, bigint, text, text, text, text, boolean, boolean
 ) to payout_operator;
--- frozen: procedures/operate/selected_transfers.sql f82f49ab8bea
+-- frozen: procedures/operate/selected_transfers.sql 089a977fa7e8
 create or replace function payout.selected_transfers(
     p_payout_transfer_id bigint,
-    p_settlement_id text,
-    p_payee_id text,
-    p_currency text,
-    p_because text
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null
 )
 returns bigint[]
 language plpgsql
@@ -13560,7 +13554,7 @@ comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;
--- frozen: procedures/operate/settle_outside.sql 20f8b5619bf6
+-- frozen: procedures/operate/settle_outside.sql 934b73b3d071
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
     p_reference text,
@@ -13574,7 +13568,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
 begin
     if coalesce(btrim(p_reference), '') = '' then
         raise exception 'transfer % is not settled outside without a reference',

@@ -340,7 +340,6 @@ select 'payout_api.major_units(numeric, text)'::regprocedure;
 select 'payout_api.measure(text)'::regprocedure;
 select 'payout_api.park(text, bigint, text, text, text, text, boolean)'::regprocedure;
 select 'payout.pay_again(bigint, bigint, text)'::regprocedure;
-select 'payout.plan_awaited_looks(payout.act_result[])'::regprocedure;
 select 'payout.previewed_acts(text, bigint[], boolean)'::regprocedure;
 select 'payout.propose(text, text, bigint[], jsonb, text)'::regprocedure;
 select 'payout.record_acts(text, bigint[], text, jsonb)'::regprocedure;

@@ -44,8 +44,16 @@ begin
         select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_takes_two) as a);
     v_ids := array(
         select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
-    perform payout.plan_awaited_looks(v_acts)
-    where p_preview is not true and p_verb in ('cancel', 'settle_outside');
+    -- The look that a refused act waits for, from when on it counts.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.look_awaited_from(s)
+    from unnest(v_acts) as a
+    where p_preview is not true and p_verb in ('cancel', 'settle_outside')
+        and s.payout_transfer_id = a.payout_transfer_id
+        and a.result = 'refused'
+        and s.next_lookup_at is null
+        and payout.progress_problem(s) is null
+        and payout.look_awaited_from(s) is not null;
     if p_preview is true or v_ids = '{}' then
         return query select * from unnest(v_acts);
         return;

@@ -19,8 +19,8 @@ begin
     return query
     select e.*
     from payout_api.explained as e
-    where e.payout_transfer_id = any (payout.selected_transfers(
-        p_payout_transfer_id, p_settlement_id, p_payee_id, null, null))
+    where e.payout_transfer_id = any (
+        payout.selected_transfers(p_payout_transfer_id, p_settlement_id, p_payee_id))
     order by e.payout_transfer_id;
 end
 $$;

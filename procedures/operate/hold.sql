@@ -33,18 +33,22 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason; p_until lies in the future.';
     end if;
-    v_exists := p_scope in ('engine', 'transfer') or case p_scope
-        when 'currency' then exists (
-            select from payout.currencies as c where c.currency = p_subject)
-        when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
-    end;
-    -- Apart: a hold on the engine waits for no lock on the table of transfers.
-    if p_scope = 'transfer' then
-        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = p_subject::bigint);
-    end if;
+    -- A statement each: a hold on the engine waits for no lock on any of these tables.
+    case p_scope
+        when 'engine' then
+            v_exists := true;
+        when 'currency' then
+            v_exists := exists (select from payout.currencies as c where c.currency = p_subject);
+        when 'payee' then
+            v_exists := exists (select from payout.payees as p where p.payee_id = p_subject);
+        when 'settlement' then
+            v_exists := exists (
+                select from payout.settlements as s where s.settlement_id = p_subject);
+        when 'transfer' then
+            v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+                select from payout.payout_transfers as t
+                where t.payout_transfer_id = p_subject::bigint);
+    end case;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using

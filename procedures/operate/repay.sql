@@ -15,7 +15,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
     v_owed payout.act_result;
 begin
     select a.* into v_owed

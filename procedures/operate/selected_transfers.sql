@@ -6,10 +6,10 @@
 
 create or replace function payout.selected_transfers(
     p_payout_transfer_id bigint,
-    p_settlement_id text,
-    p_payee_id text,
-    p_currency text,
-    p_because text
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null
 )
 returns bigint[]
 language plpgsql

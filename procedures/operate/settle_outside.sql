@@ -18,7 +18,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id);
 begin
     if coalesce(btrim(p_reference), '') = '' then
         raise exception 'transfer % is not settled outside without a reference',

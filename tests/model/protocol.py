@@ -545,7 +545,7 @@ def look_moves(state: State, rules: Rules) -> Iterator[Move]:
     """The looks at Stripe's list that come before a new key, and before a late first send.
 
     Once Stripe has made a transfer, its list shows it: two scans are for those that come late.
-    A refused act has one that failed looked for, too (plan_awaited_looks).
+    A refused act has one that failed looked for, too (act).
     """
     if (
         state.state == "failed"

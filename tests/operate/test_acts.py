@@ -323,7 +323,7 @@ def ended(engine: Engine, verb: str, transfer: int, **marks: object) -> str:
 )
 @mutant(
     "no look for what is to be ended",
-    "plan_awaited_looks",
+    "act",
     "and s.next_lookup_at is null",
     "and false",
 )
