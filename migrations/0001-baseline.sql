@@ -4725,7 +4725,7 @@ $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
     'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, '
     '0 if the queue fails.';
--- frozen: procedures/wakeup/queue_problem.sql 175122f0474d
+-- frozen: procedures/wakeup/queue_problem.sql 872c196b9768
 create or replace function payout.queue_problem()
 returns text
 language plpgsql
@@ -4748,7 +4748,7 @@ begin
     where q.id = any (v_wakeup_ids)
     for update of q;
     if not found then
-        return 'a trigger or rule of the queue keeps jobs from it';
+        return 'a trigger of the queue does not fire, or a rule or trigger keeps jobs from it';
     end if;
     delete from procrastinate.procrastinate_jobs as q where q.id = any (v_wakeup_ids);
     return null;

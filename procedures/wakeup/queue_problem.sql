@@ -24,7 +24,7 @@ begin
     where q.id = any (v_wakeup_ids)
     for update of q;
     if not found then
-        return 'a trigger or rule of the queue keeps jobs from it';
+        return 'a trigger of the queue does not fire, or a rule or trigger keeps jobs from it';
     end if;
     delete from procrastinate.procrastinate_jobs as q where q.id = any (v_wakeup_ids);
     return null;

@@ -42,7 +42,11 @@ def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Eng
 
 def test_a_session_in_which_settlements_schedule_nothing_is_noticed(engine: Engine) -> None:
     engine.db.execute("set local session_replication_role = replica")
-    assert complaints(engine.db) == {"triggers fire": "session_replication_role replica"}
+    assert complaints(engine.db) == {
+        "triggers fire": "session_replication_role replica",
+        "wake-up jobs can be queued": "a trigger of the queue does not fire, or a rule or trigger "
+        "keeps jobs from it",
+    }
 
 
 @mutant(

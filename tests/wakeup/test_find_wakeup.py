@@ -176,6 +176,7 @@ def test_a_queue_that_keeps_no_job_costs_nothing_and_the_doctor_says_so(engine: 
     engine.let_pass("1 minute")
     assert rung(engine.db) == 0
     assert complaints(engine.db) == {
-        "wake-up jobs can be queued": "a trigger or rule of the queue keeps jobs from it"
+        "wake-up jobs can be queued": "a trigger of the queue does not fire, or a rule or "
+        "trigger keeps jobs from it"
     }
     assert len(engine.claim()) == 1
