@@ -12869,7 +12869,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql ba0fdf2c93a5
+-- frozen: procedures/operate/known_of.sql 8739f2dceb88
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -12886,7 +12886,12 @@ as $$
             'discrepancies', (
                 select count(*)
                 from payout.discrepancies as d
-                where d.payout_transfer_id = any (p_payout_transfer_ids)))
+                where d.payout_transfer_id = any (p_payout_transfer_ids)),
+            'closings', case when p_verb in ('write_off', 'repay') then (
+                select count(*)
+                from payout.ledger_entries as l
+                where l.payout_transfer_id = any (p_payout_transfer_ids)
+                    and l.kind = 'write_off') end)
         when p_verb = 'adopt_database' and payout.identity_problem() is not null
             then jsonb_build_object(
                 'problem', payout.identity_problem(),
