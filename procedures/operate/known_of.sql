@@ -1,9 +1,9 @@
 -- known_of: the sends, alarms and stops that a person who proposes an act can have seen.
 --
 -- Called by: propose and release_hold; do_proposed, which refuses a proposal from before others
--- came. Discrepancies are never deleted: their number shows each new one; so does that of write-offs
--- and repayments, where one is proposed. A proposal from before claims were stopped for another
--- reason adopts no database.
+-- came. Discrepancies are never deleted: their number shows each new one; so does that of
+-- write-offs and repayments, where one is proposed. A proposal from before claims were stopped for
+-- another reason adopts no database.
 
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
