@@ -6048,6 +6048,27 @@ $$;
 comment on function payout.forgotten_sends_last(payout.engine_settings) is
     'The time after a transfer was due from which a look at Stripe''s list shows whether it was '
     'sent, though nothing here says so.';
+-- frozen: procedures/report/forgotten_sends_over_at.sql 82b77af35074
+create or replace function payout.forgotten_sends_over_at(p_payout_transfer_id bigint)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(a.recorded_at) + e.lease_for + e.attempt_drain_for + e.indeterminate_for
+    from payout.adoptions as a
+    cross join payout.engine_settings as e
+    where a.system_identifier is not null
+        and not a.is_installation
+        and not a.is_first_claim
+        and a.recorded_at > (
+            select min(t.claimed_at)
+            from payout.transfer_attempts as t
+            where t.payout_transfer_id = p_payout_transfer_id)
+    group by e.lease_for, e.attempt_drain_for, e.indeterminate_for
+$$;
+comment on function payout.forgotten_sends_over_at(bigint) is
+    'A day and more after the newest adoption; null: it was first sent since, or there was none.';
 -- frozen: procedures/report/is_definite.sql 7033341f3455
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -6613,7 +6634,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- frozen: procedures/report/never_left.sql ba1a8dfaa91c
+-- frozen: procedures/report/never_left.sql c433a899514b
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -6624,6 +6645,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(bool_and(o.is_without_effect), false)
         and not payout.was_seen_at_stripe(p_payout_transfer_id)
+        and coalesce(p_looked_at >= payout.forgotten_sends_over_at(p_payout_transfer_id), true)
     from payout.transfer_attempts as a
     cross join payout.engine_settings as e
     cross join lateral (
@@ -7033,7 +7055,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
     'alarm and the state for each.';
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/sends_over_at.sql b11d5ff53846
+-- frozen: procedures/report/sends_over_at.sql 57ccb0d9716a
 create or replace function payout.sends_over_at(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
@@ -7058,6 +7080,8 @@ as $$
                 select from payout.transfer_attempts as a
                 where a.payout_transfer_id = p_payout_transfer_id
             )
+        union all
+        select payout.forgotten_sends_over_at(p_payout_transfer_id)
     ) as w (over_at)
 $$;
 comment on function payout.sends_over_at(bigint) is
