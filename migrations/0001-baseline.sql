@@ -12893,7 +12893,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql 8739f2dceb88
+-- frozen: procedures/operate/known_of.sql ff9f1acbe0f4
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -12910,12 +12910,13 @@ as $$
             'discrepancies', (
                 select count(*)
                 from payout.discrepancies as d
-                where d.payout_transfer_id = any (p_payout_transfer_ids)),
-            'closings', case when p_verb in ('write_off', 'repay') then (
-                select count(*)
-                from payout.ledger_entries as l
-                where l.payout_transfer_id = any (p_payout_transfer_ids)
-                    and l.kind = 'write_off') end)
+                where d.payout_transfer_id = any (p_payout_transfer_ids)))
+            || case when p_verb in ('write_off', 'repay') then jsonb_build_object(
+                'closings', (
+                    select count(l.ledger_entry_id)
+                    from payout.ledger_entries as l
+                    where l.payout_transfer_id = any (p_payout_transfer_ids)
+                        and l.kind = 'write_off')) else '{}' end
         when p_verb = 'adopt_database' and payout.identity_problem() is not null
             then jsonb_build_object(
                 'problem', payout.identity_problem(),

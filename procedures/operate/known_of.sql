@@ -21,12 +21,13 @@ as $$
             'discrepancies', (
                 select count(*)
                 from payout.discrepancies as d
-                where d.payout_transfer_id = any (p_payout_transfer_ids)),
-            'closings', case when p_verb in ('write_off', 'repay') then (
-                select count(*)
-                from payout.ledger_entries as l
-                where l.payout_transfer_id = any (p_payout_transfer_ids)
-                    and l.kind = 'write_off') end)
+                where d.payout_transfer_id = any (p_payout_transfer_ids)))
+            || case when p_verb in ('write_off', 'repay') then jsonb_build_object(
+                'closings', (
+                    select count(l.ledger_entry_id)
+                    from payout.ledger_entries as l
+                    where l.payout_transfer_id = any (p_payout_transfer_ids)
+                        and l.kind = 'write_off')) else '{}' end
         when p_verb = 'adopt_database' and payout.identity_problem() is not null
             then jsonb_build_object(
                 'problem', payout.identity_problem(),

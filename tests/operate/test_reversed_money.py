@@ -269,8 +269,8 @@ def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> Non
 @mutant(
     "a proposal about money that another act has closed",
     "known_of",
-    "and l.kind = 'write_off') end",
-    "and false) end",
+    "and l.kind = 'write_off'",
+    "and false",
 )
 def test_nobody_approves_to_write_off_money_that_was_repaid_meanwhile(engine: Engine) -> None:
     """The attack: both were proposed, one is done, and more is taken back: that is another debt."""
