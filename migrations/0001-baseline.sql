@@ -6029,6 +6029,27 @@ $$;
 comment on function payout.forgotten_sends_last(payout.engine_settings) is
     'The time after a transfer was due from which a look at Stripe''s list shows whether it was '
     'sent, though nothing here says so.';
+-- frozen: procedures/report/forgotten_sends_over_at.sql 82b77af35074
+create or replace function payout.forgotten_sends_over_at(p_payout_transfer_id bigint)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(a.recorded_at) + e.lease_for + e.attempt_drain_for + e.indeterminate_for
+    from payout.adoptions as a
+    cross join payout.engine_settings as e
+    where a.system_identifier is not null
+        and not a.is_installation
+        and not a.is_first_claim
+        and a.recorded_at > (
+            select min(t.claimed_at)
+            from payout.transfer_attempts as t
+            where t.payout_transfer_id = p_payout_transfer_id)
+    group by e.lease_for, e.attempt_drain_for, e.indeterminate_for
+$$;
+comment on function payout.forgotten_sends_over_at(bigint) is
+    'A day and more after the newest adoption; null: it was first sent since, or there was none.';
 -- frozen: procedures/report/is_definite.sql 7033341f3455
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -6594,7 +6615,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- frozen: procedures/report/never_left.sql ba1a8dfaa91c
+-- frozen: procedures/report/never_left.sql c433a899514b
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -6605,6 +6626,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(bool_and(o.is_without_effect), false)
         and not payout.was_seen_at_stripe(p_payout_transfer_id)
+        and coalesce(p_looked_at >= payout.forgotten_sends_over_at(p_payout_transfer_id), true)
     from payout.transfer_attempts as a
     cross join payout.engine_settings as e
     cross join lateral (
@@ -7038,7 +7060,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
     'alarm and the state for each.';
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/sends_over_at.sql b11d5ff53846
+-- frozen: procedures/report/sends_over_at.sql 57ccb0d9716a
 create or replace function payout.sends_over_at(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
@@ -7063,6 +7085,8 @@ as $$
                 select from payout.transfer_attempts as a
                 where a.payout_transfer_id = p_payout_transfer_id
             )
+        union all
+        select payout.forgotten_sends_over_at(p_payout_transfer_id)
     ) as w (over_at)
 $$;
 comment on function payout.sends_over_at(bigint) is
@@ -12914,7 +12938,7 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
     'released, or until p_until; returns the hold.';
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
--- frozen: procedures/operate/known_of.sql ba0fdf2c93a5
+-- frozen: procedures/operate/known_of.sql ff9f1acbe0f4
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
 language sql
@@ -12932,6 +12956,12 @@ as $$
                 select count(*)
                 from payout.discrepancies as d
                 where d.payout_transfer_id = any (p_payout_transfer_ids)))
+            || case when p_verb in ('write_off', 'repay') then jsonb_build_object(
+                'closings', (
+                    select count(l.ledger_entry_id)
+                    from payout.ledger_entries as l
+                    where l.payout_transfer_id = any (p_payout_transfer_ids)
+                        and l.kind = 'write_off')) else '{}' end
         when p_verb = 'adopt_database' and payout.identity_problem() is not null
             then jsonb_build_object(
                 'problem', payout.identity_problem(),

@@ -397,13 +397,14 @@ class Engine:
         compare_newest(self.db)
 
     def let_pass(self, interval: str) -> None:
-        """Age every lease, wait, attempt, observation, look-up, key and turn by an interval."""
+        """Age every lease, wait, attempt, observation, look-up, key, turn and adoption so much."""
         with unguarded(
             self.db,
             "payout.transfer_states",
             "payout.transfer_attempts",
             "payout.transfer_observations",
             "payout.stripe_reads",
+            "payout.adoptions",
         ):
             self._age(interval)
 
@@ -426,6 +427,11 @@ class Engine:
         self.db.execute(
             "update payout.stripe_reads set begun_at = begun_at - %(interval)s::interval "
             "where kind <> 'newest'",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.adoptions set recorded_at = recorded_at - %(interval)s::interval "
+            "where not is_installation",
             {"interval": interval},
         )
         self.db.execute(

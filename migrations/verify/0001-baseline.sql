@@ -184,6 +184,7 @@ select 'payout.counted_keys(payout.transfer_states)'::regprocedure;
 select 'payout.end_of_key(payout.transfer_states)'::regprocedure;
 select 'payout.evidence_for_new_key(payout.transfer_states)'::regprocedure;
 select 'payout.forgotten_sends_last(payout.engine_settings)'::regprocedure;
+select 'payout.forgotten_sends_over_at(bigint)'::regprocedure;
 select 'payout.is_definite(payout.transfer_attempts)'::regprocedure;
 select 'payout.is_only_send(payout.transfer_states)'::regprocedure;
 select 'payout.is_saved(boolean, boolean, text)'::regprocedure;

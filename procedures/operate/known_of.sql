@@ -1,8 +1,9 @@
 -- known_of: the sends, alarms and stops that a person who proposes an act can have seen.
 --
 -- Called by: propose and release_hold; do_proposed, which refuses a proposal from before others
--- came. Discrepancies are never deleted: their number shows each new one. A proposal from before
--- claims were stopped for another reason adopts no database.
+-- came. Discrepancies are never deleted: their number shows each new one; so does that of
+-- write-offs and repayments, where one is proposed. A proposal from before claims were stopped for
+-- another reason adopts no database.
 
 create or replace function payout.known_of(p_verb text, p_payout_transfer_ids bigint[])
 returns jsonb
@@ -21,6 +22,12 @@ as $$
                 select count(*)
                 from payout.discrepancies as d
                 where d.payout_transfer_id = any (p_payout_transfer_ids)))
+            || case when p_verb in ('write_off', 'repay') then jsonb_build_object(
+                'closings', (
+                    select count(l.ledger_entry_id)
+                    from payout.ledger_entries as l
+                    where l.payout_transfer_id = any (p_payout_transfer_ids)
+                        and l.kind = 'write_off')) else '{}' end
         when p_verb = 'adopt_database' and payout.identity_problem() is not null
             then jsonb_build_object(
                 'problem', payout.identity_problem(),

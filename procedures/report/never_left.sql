@@ -14,6 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(bool_and(o.is_without_effect), false)
         and not payout.was_seen_at_stripe(p_payout_transfer_id)
+        and coalesce(p_looked_at >= payout.forgotten_sends_over_at(p_payout_transfer_id), true)
     from payout.transfer_attempts as a
     cross join payout.engine_settings as e
     cross join lateral (

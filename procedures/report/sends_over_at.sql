@@ -3,7 +3,7 @@
 -- Every attempt has drained, and a day has passed after those without a definite answer:
 -- a lost answer may have been a 500, which Stripe can still carry out. One that was parked before
 -- it was ever sent counts as sent when it was parked: a database that went back in time may have
--- forgotten the send.
+-- forgotten the send. One that was adopted meanwhile may have forgotten later ones.
 
 create or replace function payout.sends_over_at(p_payout_transfer_id bigint)
 returns timestamptz
@@ -29,6 +29,8 @@ as $$
                 select from payout.transfer_attempts as a
                 where a.payout_transfer_id = p_payout_transfer_id
             )
+        union all
+        select payout.forgotten_sends_over_at(p_payout_transfer_id)
     ) as w (over_at)
 $$;
 comment on function payout.sends_over_at(bigint) is

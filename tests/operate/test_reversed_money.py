@@ -267,6 +267,28 @@ def test_nobody_approves_to_write_off_after_another_alarm(engine: Engine) -> Non
 
 
 @mutant(
+    "a proposal about money that another act has closed",
+    "known_of",
+    "and l.kind = 'write_off'",
+    "and false",
+)
+def test_nobody_approves_to_write_off_money_that_was_repaid_meanwhile(engine: Engine) -> None:
+    """The attack: both were proposed, one is done, and more is taken back: that is another debt."""
+    (transfer,) = engine.settle(amount_minor=2 * LARGE)
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, LARGE)
+    engine.operator.execute(WRITE_OFF, [LARGE, "their loss"])
+    ((old,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    engine.operator.execute(REPAY, [transfer, "theirs after all"])
+    engine.approver.execute("select payout_api.approve(%s, 'yes')", [old + 1])
+    reverse(engine, transfer, LARGE, number=2)
+    assert refusal(engine.approver, "select payout_api.approve(%s, 'yes')", [old]) == Refusal(
+        "SP402", f"proposal {old}: another send, alarm or stop came meanwhile"
+    )
+    assert reversed_of(engine, transfer) == [(2 * LARGE, LARGE, LARGE)]
+
+
+@mutant(
     "more taken back, and not listed",
     "book_reversals",
     "select b.payout_transfer_id, b.ledger_entry_id from booked as b",

@@ -27,6 +27,15 @@ ABSENT = LookupReport(True, "ok", "parked")
 GIVEN_UP = LookupReport(True, "ok", "failed")
 
 
+PARKED = "select from payout.transfer_states where state = 'parked'"
+
+
+def restore(engine: Engine) -> None:
+    """Let a backup of now be restored, and adopted at once."""
+    engine.db.execute("insert into payout.adoptions (reason) values ('restored')")
+    engine.adopt()
+
+
 def mismatch(claim: Claim) -> Outcome:
     """Return the answer that the key was used with another request: parked at once."""
     return outcome(
@@ -569,4 +578,55 @@ def test_a_forged_no_answer_prolongs_no_proof(engine: Engine) -> None:
     assert engine.report_one(forged)[0] == "alarm"
     assert engine.look_up() == ABSENT
     engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+@mutant(
+    "a look at once after a restore that forgot a send",
+    "never_left",
+    "and coalesce(p_looked_at >= payout.forgotten_sends_over_at(p_payout_transfer_id), true)",
+    "",
+    at="not_sent",
+)
+@mutant(
+    "absent a day after the sends that a restored database knows",
+    "sends_over_at",
+    "        union all\n        select payout.forgotten_sends_over_at(p_payout_transfer_id)\n",
+    "",
+    at="no_answer",
+)
+@pytest.mark.parametrize("known", [not_sent, no_answer], ids=["not_sent", "no_answer"])
+def test_what_a_restored_database_knows_of_is_proved_absent_once_what_it_forgot_is_over(
+    engine: Engine, known: Callable[[Claim], Outcome]
+) -> None:
+    """The attack: it forgot the second send, whose 500 Stripe carries out after the new key."""
+    (transfer,) = engine.settle()
+    engine.report(known(engine.claim_one()))
+    engine.let_pass("19 hours")
+    restore(engine)
+    engine.let_pass("2 hours")
+    engine.sweep()
+    for wait in ("0 hours", "5 hours", "17 hours"):
+        engine.let_pass(wait)
+        engine.make_lookups_due()
+        assert engine.look_up() == ABSENT, wait
+    engine.let_pass("1 hour")
+    engine.make_lookups_due()
+    engine.look_up()
+    engine.let_pass("1 hour 1 minute")
+    engine.make_lookups_due()
+    for _ in range(len(engine.db.execute(PARKED).fetchall())):
+        assert engine.look_up() == GIVEN_UP
+    assert engine.progress(transfer).state == "failed"
+
+
+def test_a_transfer_that_was_first_sent_since_the_restore_waits_for_nothing_forgotten(
+    engine: Engine,
+) -> None:
+    restore(engine)
+    engine.let_pass("1 minute")
+    engine.settle()
+    engine.report(not_sent(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.sweep()
     assert engine.look_up() == GIVEN_UP
