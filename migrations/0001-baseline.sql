@@ -12392,7 +12392,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 22c27b849f02
+-- frozen: procedures/operate/close_reversed.sql e02ba7ed71c3
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12437,8 +12437,11 @@ begin
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
-            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'the'), p_currency,
-            p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
+            replace(p_verb, '_', ' '),
+            coalesce(payout_api.major_units(p_amount_minor, p_currency)::text, 'the'),
+            coalesce(p_currency, 'money'), p_payee_id,
+            coalesce(payout_api.major_units(v_open_minor, p_currency), v_open_minor),
+            coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
                 hint = 'payout_api.reversed_money has the amounts, in minor units; give a reason.';

@@ -50,8 +50,11 @@ begin
     if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
-            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'the'), p_currency,
-            p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
+            replace(p_verb, '_', ' '),
+            coalesce(payout_api.major_units(p_amount_minor, p_currency)::text, 'the'),
+            coalesce(p_currency, 'money'), p_payee_id,
+            coalesce(payout_api.major_units(v_open_minor, p_currency), v_open_minor),
+            coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
                 hint = 'payout_api.reversed_money has the amounts, in minor units; give a reason.';

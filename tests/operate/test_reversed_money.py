@@ -86,7 +86,7 @@ def test_asked_twice_it_is_written_off_once(engine: Engine, transfer: int) -> No
     engine.operator.execute(WRITE_OFF, [400, "why"])
     assert refusal(engine.db, WRITE_OFF, [400, "why"]) == Refusal(
         "SP314",
-        "cannot write off 400 usd of seller_1, of whom 0 reversed are owed, for reason 'why'",
+        "cannot write off 4.00 usd of seller_1, of whom 0.00 reversed are owed, for reason 'why'",
     )
 
 
@@ -117,7 +117,7 @@ def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> Non
     assert row[4:8] == (400, "usd", "scheduled", "done")
     assert refusal(engine.db, REPAY, [transfer, "once more"]) == Refusal(
         "SP314",
-        "cannot repay the usd of seller_1, of whom 0 reversed are owed, for reason 'once more'",
+        "cannot repay the usd of seller_1, of whom 0.00 reversed are owed, for reason 'once more'",
     )
     claim = engine.claim_one()
     assert (claim.payout_transfer_id, claim.request["amount"]) == (again, 400)
