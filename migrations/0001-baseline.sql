@@ -12392,7 +12392,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql e02ba7ed71c3
+-- frozen: procedures/operate/close_reversed.sql a9d62616b59b
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12414,8 +12414,7 @@ declare
 begin
     perform from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids)
-    order by s.payout_transfer_id
-    for update;
+    order by s.payout_transfer_id for update;
     select coalesce(sum(r.open_minor), 0),
         array_agg(row(r.payout_transfer_id, r.settlement_id, r.payee_id,
             payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
@@ -12438,9 +12437,8 @@ begin
         or p_amount_minor > v_open_minor then
         raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
             replace(p_verb, '_', ' '),
-            coalesce(payout_api.major_units(p_amount_minor, p_currency)::text, 'the'),
-            coalesce(p_currency, 'money'), p_payee_id,
-            coalesce(payout_api.major_units(v_open_minor, p_currency), v_open_minor),
+            coalesce(payout_api.major_units(p_amount_minor, p_currency)::text, 'the'), p_currency,
+            p_payee_id, coalesce(payout_api.major_units(v_open_minor, p_currency), 0),
             coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
