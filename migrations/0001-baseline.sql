@@ -4679,7 +4679,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql a609c2b7c42c
+-- frozen: procedures/wakeup/queue_due_wakeups.sql eb525731cced
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4703,11 +4703,20 @@ begin
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_attempt_at <= p_now
+        where s.payout_transfer_id in (
+                select d.payout_transfer_id
+                from payout.transfer_states as d
+                where d.next_attempt_at <= p_now
+                    and d.hold_id is null
+                    and d.state in ('scheduled', 'retry_wait', 'unknown')
+                    and (d.wakeup_id is null
+                        or d.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
+                order by d.next_attempt_at
+                limit 10 * p_limit::bigint
+            )
+            and s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
-            and (s.wakeup_id is null
-                or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
             and case
                 when s.wakeup_id in (
                     select q.id from procrastinate.procrastinate_jobs as q

@@ -3,7 +3,8 @@
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
 -- with the queue. A job that a worker has fetched does not count: the worker either claims soon
 -- or is gone. Jobs are read once, into a hash, and of transfers that have one the progress only.
--- Transfers on hold get none. A queue that fails stops nothing else of the sweep.
+-- Transfers on hold get none. Those that no sweep has marked yet are walked past, not all of a large
+-- hold at once (mark_held_transfers). A queue that fails stops nothing else of the sweep.
 -- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
@@ -29,11 +30,20 @@ begin
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_attempt_at <= p_now
+        where s.payout_transfer_id in (
+                select d.payout_transfer_id
+                from payout.transfer_states as d
+                where d.next_attempt_at <= p_now
+                    and d.hold_id is null
+                    and d.state in ('scheduled', 'retry_wait', 'unknown')
+                    and (d.wakeup_id is null
+                        or d.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
+                order by d.next_attempt_at
+                limit 10 * p_limit::bigint
+            )
+            and s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
-            and (s.wakeup_id is null
-                or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
             and case
                 when s.wakeup_id in (
                     select q.id from procrastinate.procrastinate_jobs as q
