@@ -199,7 +199,7 @@ def test_a_hold_on_one_keeps_nobody_else_from_being_rung_for(engine: Engine) -> 
 
 @mutant(
     "a sweep that walks past all of a large hold at once",
-    "queue_due_wakeups",
+    "lock_unrung_transfers",
     "limit 10 * p_limit::bigint",
     "",
 )
