@@ -4067,7 +4067,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql b89e1e57f702
+-- frozen: procedures/transfers/take_turns.sql adea3a4aca0b
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4078,8 +4078,10 @@ create or replace function payout.take_turns(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
 as $$
 declare
+    v_has_lock boolean := true;
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
     v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
@@ -4098,7 +4100,11 @@ begin
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
     begin
-        perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        begin
+            perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        exception when lock_not_available then
+            v_has_lock := false;
+        end;
         first_seconds := (
             select case
                 when p_kind = 'reads' or t.first_at <= v_now + 5000000
@@ -4110,12 +4116,14 @@ begin
                 select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
                 from (select pg_sequence_last_value(v_turns)) as l (at)
             ) as t (first_at));
-        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+        where v_has_lock;
     exception
         -- Whatever ends the statement gives the lock back: a session keeps it otherwise.
         when operator_intervention or insufficient_resources or object_not_in_prerequisite_state
             or transaction_rollback or data_exception or system_error or internal_error then
-            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+            where v_has_lock;
             raise;
     end;
     if first_seconds > 0 then
@@ -12994,7 +13002,7 @@ comment on function payout_api.major_units(numeric, text) is
     'a currency that is not in payout.currencies.';
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql 23402fb61859
+-- frozen: procedures/operate/measure.sql 3a9038891870
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13008,8 +13016,13 @@ as $$
 declare
     v_now timestamptz := payout.clock();
 begin
-    -- Two that call at once: one of them waits for its next turn.
-    if not pg_try_advisory_xact_lock(hashtext('payout_api.measure')) then
+    -- Two that call at once: one of them waits for its next turn. The first row is the lock: an
+    -- advisory one could be taken by any login, for good.
+    perform
+    from payout.workers as w
+    where w.worker = (select min(f.worker) from payout.workers as f)
+    for no key update skip locked;
+    if not found then
         return;
     end if;
     update payout.workers as w
