@@ -4067,7 +4067,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql adea3a4aca0b
+-- frozen: procedures/transfers/take_turns.sql 558abcf13aae
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4078,10 +4078,9 @@ create or replace function payout.take_turns(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '100ms'
 as $$
 declare
-    v_has_lock boolean := true;
+    v_has_lock boolean := false;
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
     v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
@@ -4100,11 +4099,11 @@ begin
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
     begin
-        begin
-            perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
-        exception when lock_not_available then
-            v_has_lock := false;
-        end;
+        for v_try in 1 .. 50 loop
+            v_has_lock := pg_try_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+            exit when v_has_lock;
+            perform pg_sleep(0.002);
+        end loop;
         first_seconds := (
             select case
                 when p_kind = 'reads' or t.first_at <= v_now + 5000000

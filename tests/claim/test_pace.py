@@ -168,13 +168,17 @@ def test_a_claim_that_fails_holds_up_no_other(engine: Engine) -> None:
 
 
 @mutant(
-    "a stranger's lock stops all sends",
+    "a stranger's lock is waited for",
     "take_turns",
-    "exception when lock_not_available then",
-    "exception when plpgsql_error then",
+    "for v_try in 1 .. 50 loop",
+    "for v_try in 1 .. 5000 loop",
 )
-@mutant("a stranger's lock is waited for", "take_turns", "set lock_timeout = '100ms'\n", "")
-@mutant("a lock that is given back by who has none", "take_turns", "v_has_lock := false", "null")
+@mutant(
+    "a lock that is given back by who has none",
+    "take_turns",
+    "        where v_has_lock;\n    exception",
+    "        ;\n    exception",
+)
 def test_a_lock_that_any_login_may_take_stops_no_claim_and_no_read(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
