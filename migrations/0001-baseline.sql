@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
     'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
     'normal form C.';
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql af6612edb07e
+-- frozen: sql/types.sql 0d8a5abae2da
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -130,8 +130,11 @@ create domain payout.positive_minor as bigint
 comment on domain payout.positive_minor is 'An amount of money in minor units, above zero.';
 
 create domain payout.moment as timestamptz
-    constraint moment_is_finite check (isfinite(value));
-comment on domain payout.moment is 'A point in time, not infinity.';
+    constraint moment_has_a_year_of_four_digits
+        check (extract(year from value at time zone 'UTC') between 1000 and 9998);
+comment on domain payout.moment is
+    'A point in time, not infinity; one outside of these years is a slip, and a program that reads '
+    'it with others may read none of them.';
 
 create domain payout.payout_status as text
     constraint status_is_known check (value in (
