@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
     'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
     'normal form C.';
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql f720762905a2
+-- frozen: sql/types.sql 5894098194d2
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -130,8 +130,11 @@ create domain payout.positive_minor as bigint
 comment on domain payout.positive_minor is 'An amount of money in minor units, above zero.';
 
 create domain payout.moment as timestamptz
-    constraint moment_is_finite check (isfinite(value));
-comment on domain payout.moment is 'A point in time, not infinity.';
+    constraint moment_has_a_year_of_four_digits
+        check (extract(year from value at time zone 'UTC') between 1000 and 9998);
+comment on domain payout.moment is
+    'A point in time, not infinity; one outside of these years is a slip, and a program that reads '
+    'it with others may read none of them.';
 
 create domain payout.payout_status as text
     constraint status_is_known check (value in (
@@ -4066,7 +4069,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql b89e1e57f702
+-- frozen: procedures/transfers/take_turns.sql 558abcf13aae
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4079,6 +4082,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_has_lock boolean := false;
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
     v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
@@ -4097,7 +4101,11 @@ begin
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
     begin
-        perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        for v_try in 1 .. 50 loop
+            v_has_lock := pg_try_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+            exit when v_has_lock;
+            perform pg_sleep(0.002);
+        end loop;
         first_seconds := (
             select case
                 when p_kind = 'reads' or t.first_at <= v_now + 5000000
@@ -4109,12 +4117,14 @@ begin
                 select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
                 from (select pg_sequence_last_value(v_turns)) as l (at)
             ) as t (first_at));
-        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+        where v_has_lock;
     exception
         -- Whatever ends the statement gives the lock back: a session keeps it otherwise.
         when operator_intervention or insufficient_resources or object_not_in_prerequisite_state
             or transaction_rollback or data_exception or system_error or internal_error then
-            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+            where v_has_lock;
             raise;
     end;
     if first_seconds > 0 then
@@ -4605,6 +4615,57 @@ $$;
 comment on function payout.has_queue() is
     'False where the queue is that of another application, or its owner no member of payout_owner: '
     'migrate marks the one that it makes.';
+-- frozen: procedures/wakeup/lock_unrung_transfers.sql 46e0530b8e39
+create or replace function payout.lock_unrung_transfers(
+    p_now timestamptz, p_limit integer, p_again_after interval
+)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id in (
+                select d.payout_transfer_id
+                from payout.transfer_states as d
+                where d.next_attempt_at <= p_now
+                    and d.hold_id is null
+                    and d.state in ('scheduled', 'retry_wait', 'unknown')
+                    and (d.wakeup_id is null or d.next_attempt_at <= p_now - p_again_after)
+                order by d.next_attempt_at
+                limit 10 * p_limit::bigint
+            )
+            and s.next_attempt_at <= p_now
+            and s.hold_id is null
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and case
+                when s.wakeup_id in (
+                    select q.id from procrastinate.procrastinate_jobs as q
+                    where q.status = 'todo' and q.task_name = 'payout.execute'
+                ) then false
+                when payout.progress_problem(s) is not null then false
+                else (
+                    select not exists (
+                        select from payout.holds as h
+                        where h.released_at is null
+                            and (h.scope, h.subject) in (
+                                ('currency', t.currency::text), ('payee', t.payee_id::text),
+                                ('settlement', t.settlement_id::text),
+                                ('transfer', t.payout_transfer_id::text)))
+                    from payout.payout_transfers as t
+                    where t.payout_transfer_id = s.payout_transfer_id
+                )
+            end
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+end
+$$;
+comment on function payout.lock_unrung_transfers(timestamptz, integer, interval) is
+    'Returns up to p_limit of the first due transfers without a wake-up job, of ten times as many.';
 -- frozen: procedures/wakeup/note_failed_queue.sql f9685cc303ad
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
@@ -4653,7 +4714,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql a609c2b7c42c
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 195e420bf521
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4674,35 +4735,7 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
-    v_due := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.next_attempt_at <= p_now
-            and s.hold_id is null
-            and s.state in ('scheduled', 'retry_wait', 'unknown')
-            and (s.wakeup_id is null
-                or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
-            and case
-                when s.wakeup_id in (
-                    select q.id from procrastinate.procrastinate_jobs as q
-                    where q.status = 'todo' and q.task_name = 'payout.execute'
-                ) then false
-                when payout.progress_problem(s) is not null then false
-                else (
-                    select not exists (
-                        select from payout.holds as h
-                        where h.released_at is null
-                            and (h.scope, h.subject) in (
-                                ('currency', t.currency::text), ('payee', t.payee_id::text),
-                                ('settlement', t.settlement_id::text),
-                                ('transfer', t.payout_transfer_id::text)))
-                    from payout.payout_transfers as t
-                    where t.payout_transfer_id = s.payout_transfer_id
-                )
-            end
-        order by s.next_attempt_at
-        limit p_limit
-        for update of s skip locked);
+    v_due := payout.lock_unrung_transfers(p_now, p_limit, v_settings.queue_wakeup_again_after);
 
     v_wakeups := payout.defer_job(
         (select t.payout_job_id from payout.payout_transfers as t
@@ -12392,7 +12425,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql a9d62616b59b
+-- frozen: procedures/operate/close_reversed.sql e2172e4f3eb2
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12444,7 +12477,6 @@ begin
                 errcode = 'SP314',
                 hint = 'payout_api.reversed_money has the amounts, in minor units; give a reason.';
     end if;
-
     if p_preview is not true then
         perform payout.refuse_old_snapshot('nothing is done');
         insert into payout.operator_actions (action, subject, reason, details)
@@ -12990,7 +13022,7 @@ comment on function payout_api.major_units(numeric, text) is
     'a currency that is not in payout.currencies.';
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql 3213de1a47f3
+-- frozen: procedures/operate/measure.sql ed8fbdcc84ac
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -13004,8 +13036,13 @@ as $$
 declare
     v_now timestamptz := payout.clock();
 begin
-    -- Two that call at once: one of them waits for its next turn.
-    if not pg_try_advisory_xact_lock(hashtext('payout_api.measure')) then
+    -- Two that call at once: one of them waits for its next turn. The first row is the lock: an
+    -- advisory one could be taken by any login, for good.
+    perform
+    from payout.workers as w
+    where w.worker = (select min(f.worker) from payout.workers as f)
+    for no key update skip locked;
+    if not found then
         return;
     end if;
     update payout.workers as w

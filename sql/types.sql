@@ -20,8 +20,11 @@ create domain payout.positive_minor as bigint
 comment on domain payout.positive_minor is 'An amount of money in minor units, above zero.';
 
 create domain payout.moment as timestamptz
-    constraint moment_is_finite check (isfinite(value));
-comment on domain payout.moment is 'A point in time, not infinity.';
+    constraint moment_has_a_year_of_four_digits
+        check (extract(year from value at time zone 'UTC') between 1000 and 9998);
+comment on domain payout.moment is
+    'A point in time, not infinity; one outside of these years is a slip, and a program that reads '
+    'it with others may read none of them.';
 
 create domain payout.payout_status as text
     constraint status_is_known check (value in (

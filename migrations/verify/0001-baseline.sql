@@ -149,6 +149,7 @@ select 'payout.defer_job(bigint, integer)'::regprocedure;
 select 'payout.find_wakeup(bigint, integer)'::regprocedure;
 select 'payout.forget_pending_wakeup()'::regprocedure;
 select 'payout.has_queue()'::regprocedure;
+select 'payout.lock_unrung_transfers(timestamptz, integer, interval)'::regprocedure;
 select 'payout.note_failed_queue(text)'::regprocedure;
 select 'payout.pending_wakeup()'::regprocedure;
 select 'payout.queue_due_wakeups(timestamptz, integer)'::regprocedure;

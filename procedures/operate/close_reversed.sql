@@ -57,7 +57,6 @@ begin
                 errcode = 'SP314',
                 hint = 'payout_api.reversed_money has the amounts, in minor units; give a reason.';
     end if;
-
     if p_preview is not true then
         perform payout.refuse_old_snapshot('nothing is done');
         insert into payout.operator_actions (action, subject, reason, details)

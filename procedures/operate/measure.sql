@@ -17,8 +17,13 @@ as $$
 declare
     v_now timestamptz := payout.clock();
 begin
-    -- Two that call at once: one of them waits for its next turn.
-    if not pg_try_advisory_xact_lock(hashtext('payout_api.measure')) then
+    -- Two that call at once: one of them waits for its next turn. The first row is the lock: an
+    -- advisory one could be taken by any login, for good.
+    perform
+    from payout.workers as w
+    where w.worker = (select min(f.worker) from payout.workers as f)
+    for no key update skip locked;
+    if not found then
         return;
     end if;
     update payout.workers as w

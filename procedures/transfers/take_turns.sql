@@ -2,9 +2,10 @@
 --
 -- The time of the next turn is a sequence, which no rollback takes back. It is read and set under a
 -- lock that is given back at once, not at the commit, so that no turn is handed out twice and no
--- call waits for another one's transaction. Where others have taken the turns of the next five
--- seconds none is handed out to send. A lowered pace grows while its turns are all used
--- (raise_pace).
+-- call waits for another one's transaction. Any login of the database could take that lock and keep
+-- it: after a tenth of a second turns are handed out without, and may meet. Where others have taken
+-- the turns of the next five seconds none is handed out to send. A lowered pace grows while its
+-- turns are all used (raise_pace).
 -- Locks: an advisory lock of the session, for the time of one statement.
 
 create or replace function payout.take_turns(
@@ -19,6 +20,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_has_lock boolean := false;
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
     v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
@@ -37,7 +39,11 @@ begin
 
     v_taken := (1e6 * p_count * apart_seconds)::bigint;
     begin
-        perform pg_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+        for v_try in 1 .. 50 loop
+            v_has_lock := pg_try_advisory_lock(hashtext('payout.take_turns'), hashtext(p_kind));
+            exit when v_has_lock;
+            perform pg_sleep(0.002);
+        end loop;
         first_seconds := (
             select case
                 when p_kind = 'reads' or t.first_at <= v_now + 5000000
@@ -49,12 +55,14 @@ begin
                 select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
                 from (select pg_sequence_last_value(v_turns)) as l (at)
             ) as t (first_at));
-        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+        perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+        where v_has_lock;
     exception
         -- Whatever ends the statement gives the lock back: a session keeps it otherwise.
         when operator_intervention or insufficient_resources or object_not_in_prerequisite_state
             or transaction_rollback or data_exception or system_error or internal_error then
-            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));
+            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))
+            where v_has_lock;
             raise;
     end;
     if first_seconds > 0 then

@@ -1,9 +1,7 @@
 -- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
 --
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
--- with the queue. A job that a worker has fetched does not count: the worker either claims soon
--- or is gone. Jobs are read once, into a hash, and of transfers that have one the progress only.
--- Transfers on hold get none. A queue that fails stops nothing else of the sweep.
+-- with the queue. A queue that fails stops nothing else of the sweep.
 -- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
@@ -26,35 +24,7 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
-    v_due := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.next_attempt_at <= p_now
-            and s.hold_id is null
-            and s.state in ('scheduled', 'retry_wait', 'unknown')
-            and (s.wakeup_id is null
-                or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
-            and case
-                when s.wakeup_id in (
-                    select q.id from procrastinate.procrastinate_jobs as q
-                    where q.status = 'todo' and q.task_name = 'payout.execute'
-                ) then false
-                when payout.progress_problem(s) is not null then false
-                else (
-                    select not exists (
-                        select from payout.holds as h
-                        where h.released_at is null
-                            and (h.scope, h.subject) in (
-                                ('currency', t.currency::text), ('payee', t.payee_id::text),
-                                ('settlement', t.settlement_id::text),
-                                ('transfer', t.payout_transfer_id::text)))
-                    from payout.payout_transfers as t
-                    where t.payout_transfer_id = s.payout_transfer_id
-                )
-            end
-        order by s.next_attempt_at
-        limit p_limit
-        for update of s skip locked);
+    v_due := payout.lock_unrung_transfers(p_now, p_limit, v_settings.queue_wakeup_again_after);
 
     v_wakeups := payout.defer_job(
         (select t.payout_job_id from payout.payout_transfers as t

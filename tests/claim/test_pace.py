@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import Connection
 from tests.engine import Claim, Engine, Outcome, outcome, rate_limited, success
 from tests.mutants import mutant
+from tests.schema.refusals import refusal
 
 
 class Pace(NamedTuple):
@@ -144,7 +145,8 @@ def test_claims_at_once_share_the_turns_of_the_next_seconds(
 @mutant(
     "a failed claim keeps the turns for itself",
     "take_turns",
-    "            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind));\n"
+    "            perform pg_advisory_unlock(hashtext('payout.take_turns'), hashtext(p_kind))\n"
+    "            where v_has_lock;\n"
     "            raise;",
     "            raise;",
 )
@@ -163,6 +165,37 @@ def test_a_claim_that_fails_holds_up_no_other(engine: Engine) -> None:
     assert given_back == [(False,)]
     engine.db.execute("alter sequence payout.send_turns no maxvalue")
     assert len(engine.claim()) == 2
+
+
+@mutant(
+    "a stranger's lock is waited for",
+    "take_turns",
+    "for v_try in 1 .. 50 loop",
+    "for v_try in 1 .. 5000 loop",
+)
+@mutant(
+    "a lock that is given back by who has none",
+    "take_turns",
+    "        where v_has_lock;\n    exception",
+    "        ;\n    exception",
+)
+def test_a_lock_that_any_login_may_take_stops_no_claim_and_no_read(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine, stranger = shared_engine, connect("payout_app")
+    warnings: list[str | None] = []
+    engine.worker.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    settle_many(engine, 2)
+    engine.set(sends_per_second=20)
+    stranger.execute(
+        "select pg_advisory_lock(hashtext('payout.take_turns'), hashtext(kind)) "
+        "from unnest('{sends,reads}'::text[]) as kind"
+    )
+    engine.worker.execute("set statement_timeout = '2s'")
+    reads = "select kind from payout_api.claim_reads('worker_1', 1, null, null, 'comparison')"
+    assert refusal(engine.worker, "select payout_api.claim_transfers('worker_1')") is None
+    assert refusal(engine.worker, reads) is None
+    assert warnings == []
 
 
 @mutant(

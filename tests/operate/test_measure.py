@@ -178,8 +178,8 @@ def test_one_worker_measures_until_it_ends(engine: Engine) -> None:
 @mutant(
     "two workers that begin together measure both",
     "measure",
-    "not pg_try_advisory_xact_lock(hashtext('payout_api.measure'))",
-    "false",
+    "    if not found then\n        return;\n    end if;\n    update",
+    "    update",
 )
 def test_of_two_workers_that_begin_together_one_measures(
     shared_engine: Engine, connect: Callable[..., Connection]

@@ -75,8 +75,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("settlements", "settlement_is_pending_or_complete"): [
         {"state": text} for text in ("", "Complete", "paid")
     ],
-    ("settlements", "moment_is_finite"): [
-        {"pay_after": text} for text in ("infinity", "-infinity")
+    ("settlements", "moment_has_a_year_of_four_digits"): [
+        {"pay_after": text}
+        for text in ("infinity", "-infinity", "9999-01-01Z", "20270-01-01Z", "999-12-31Z")
     ],
     ("settlement_lines", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
     ("settlement_lines", "source_transaction_looks_like_one"): [
@@ -367,7 +368,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
 DOMAIN_OF: Final = {
     ("settlements", "amount_is_positive"): "positive_minor",
     ("settlements", "settlement_is_pending_or_complete"): "settlement_state",
-    ("settlements", "moment_is_finite"): "moment",
+    ("settlements", "moment_has_a_year_of_four_digits"): "moment",
     ("settlement_lines", "amount_is_positive"): "positive_minor",
     ("settlement_lines", "source_transaction_looks_like_one"): "source_transaction_id",
     ("states", "status_is_known"): "payout_status",

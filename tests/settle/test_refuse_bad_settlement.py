@@ -311,8 +311,10 @@ def test_pay_after_is_a_moment(app: Session, db: Session) -> None:
         "insert into payout.settlements (settlement_id, currency, total_minor, pay_after) "
         "values ('set_1', 'usd', 5, %s)"
     )
-    for pay_after in ("infinity", "-infinity"):
-        assert refusal(app, statement, [pay_after]) == domain_refusal("moment", "moment_is_finite")
+    refused_as = domain_refusal("moment", "moment_has_a_year_of_four_digits")
+    for pay_after in ("infinity", "-infinity", "20270-01-01"):
+        assert refusal(app, statement, [pay_after]) == refused_as
+    assert refusal(app, statement, ["2027-01-01"]) is None
 
 
 def test_an_edit_after_completion_is_refused(app: Session, db: Session) -> None:

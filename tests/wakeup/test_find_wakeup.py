@@ -127,7 +127,7 @@ def test_a_queue_that_refuses_to_lose_a_job_costs_no_claim(engine: Engine) -> No
 
 @mutant(
     "a row that breaks a rule costs all their wake-up jobs",
-    "queue_due_wakeups",
+    "lock_unrung_transfers",
     "payout.progress_problem(s) is not null",
     "false",
 )

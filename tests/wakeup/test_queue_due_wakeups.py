@@ -16,6 +16,7 @@ from tests.engine import (
     success,
     unfunded,
 )
+from tests.mutants import mutant
 from tests.wakeup.wakeups import (
     Wakeup,
     fetch_wakeup,
@@ -194,6 +195,29 @@ def test_a_hold_on_one_keeps_nobody_else_from_being_rung_for(engine: Engine) -> 
     engine.hold("payee", "seller_1")
     assert rung(engine.db) == 1
     assert wakeups_of_transfers(engine.db)[1:] == list(wakeups(engine.db))
+
+
+@mutant(
+    "a sweep that walks past all of a large hold at once",
+    "lock_unrung_transfers",
+    "limit 10 * p_limit::bigint",
+    "",
+)
+def test_a_large_hold_is_walked_past_by_parts_until_it_is_marked(engine: Engine) -> None:
+    """600,000 transfers that came on hold took a sweep longer than it may take, each time."""
+    held = [f"seller_{number}" for number in range(2, 13)]
+    engine.settle(*held)
+    engine.settle("seller_1", settlement_id="set_2")
+    lose_wakeups(engine.db)
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = now() - interval '1 hour' "
+        "* case when payout_transfer_id <= 11 then 2 else 1 end"
+    )
+    engine.hold("settlement", "set_1")
+    queue_one = "select payout.queue_due_wakeups(payout.clock(), 1)"
+    assert engine.db.execute(queue_one).fetchone() == (0,)
+    engine.db.execute("select payout.mark_held_transfers(payout.clock())")
+    assert engine.db.execute(queue_one).fetchone() == (1,)
 
 
 def test_a_row_that_somebody_is_busy_with_is_passed_over(
