@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
+from tests.claim.test_caps import set_cap
 from tests.engine import Engine
 from tests.mutants import mutant
 from tests.schema.refusals import wait_until_blocked
-
-TURNS: Final = "hashtext('payout.take_turns'), hashtext('sends')"
 
 
 @mutant(
@@ -24,14 +22,16 @@ def test_a_claim_freezes_no_request_to_an_account_that_was_changed_meanwhile(
     """The attack: a stolen login of the application redirects a payee while others are claimed."""
     engine = shared_engine
     engine.set(account_change_waits_for="2 days")
-    engine.set(sends_per_second=100)
+    set_cap(engine, "engine", count=100)
+    engine.settle("seller_3", settlement_id="set_2")
+    engine.claim_one()
     robbed, other = engine.settle("seller_1", "seller_2")
-    # As another claim does: turns are taken one after the other.
-    engine.db.execute(f"select pg_advisory_lock({TURNS})")
-    claiming = background.submit(engine.claim)
-    wait_until_blocked(engine.db, engine.worker, by=claiming)
-    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_thief')")
-    engine.db.execute(f"select pg_advisory_unlock({TURNS})")
+    with engine.db.transaction():
+        # A claim counts for its caps after it has chosen its transfers.
+        engine.db.execute("select from payout.cap_uses for update")
+        claiming = background.submit(engine.claim)
+        wait_until_blocked(engine.db, engine.worker, by=claiming)
+        engine.app.execute("select payout_api.register_payee('seller_1', 'acct_thief')")
     assert [claim.payout_transfer_id for claim in claiming.result()] == [other]
     progress = engine.progress(robbed)
     assert (progress.state, progress.attempt) == ("scheduled", 0)
