@@ -28,6 +28,16 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 
 LOOKED_FOR_FIRST = "It was due for longer than a key lives: it is looked for at Stripe at "
 CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
+# By what they do: may this database claim, which transfers, how many now, their requests, wake-ups.
+USUAL_CLAIM = {
+    *("refuse_unsafe_server", "clock_differs", "clock", "refuse_unsafe_database"),
+    *("identity_problem", "database_identity", "bind_stripe_account", "adopt_at_first_claim"),
+    *("is_compared", "is_current", "is_of_this_database"),
+    "lock_due_transfers",
+    *("free_turns", "within_caps"),
+    *("open_attempts", "freeze_requests"),
+    *("forget_pending_wakeup", "remove_served_wakeups", "has_queue"),
+}
 
 
 @mutant(
@@ -682,3 +692,19 @@ def test_what_is_held_for_long_is_looked_for_once_it_is_free(engine: Engine) -> 
     engine.sweep()
     engine.look_up()
     assert engine.claim_one().attempt == 1
+
+
+def test_a_usual_claim_calls_these_functions_and_no_others(engine: Engine) -> None:
+    """Holds, waits, caps, a pace and rows that contradict each other call further ones."""
+    engine.settle("seller_1", "seller_2")
+    with engine.db.transaction():
+        engine.db.execute("set local track_functions = 'all'")
+        assert len(engine.claim(connection=engine.db)) == 2
+        # Triggers, and functions within a check or another expression of a table, aside.
+        called = engine.db.execute(
+            "select f.funcname from pg_stat_xact_user_functions as f "
+            "join pg_proc as p on p.oid = f.funcid "
+            "where f.schemaname = 'payout' and p.prorettype <> 'trigger'::regtype "
+            "and f.funcname not in ('json_sha256', 'progress_problem', 'notify_application')"
+        )
+        assert {name for (name,) in called} == USUAL_CLAIM
