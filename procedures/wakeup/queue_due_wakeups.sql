@@ -24,7 +24,8 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
-    v_due := payout.lock_unrung_transfers(p_now, p_limit, v_settings.queue_wakeup_again_after);
+    v_due := array(
+        select payout.lock_unrung_transfers(p_now, p_limit, v_settings.queue_wakeup_again_after));
 
     v_wakeups := payout.defer_job(
         (select t.payout_job_id from payout.payout_transfers as t
