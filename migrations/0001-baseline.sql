@@ -11836,7 +11836,7 @@ as $$
     from payout.engine_settings as s
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_logins.sql 6f9d11082a93
+-- frozen: procedures/operate/check_logins.sql f0321e2807d0
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11857,12 +11857,16 @@ as $$
                         else pg_has_role(r.oid, g.oid, 'usage') or pg_has_role(r.oid, g.oid, 'set')
                     end
             ) as parts, case when r.rolsuper then '{superuser}' else (
-                select array_agg(g.rolname order by g.rolname)
+                select array_agg(case g.oid when r.oid then 'createrole' else g.rolname end
+                    order by g.oid <> r.oid, g.rolname)
                 from pg_roles as g
                 where g.rolname in (
                         'payout_owner', 'pg_write_all_data', 'pg_write_server_files',
                         'pg_execute_server_program')
                     and pg_has_role(r.oid, g.oid, 'member')
+                    -- Before PostgreSQL 16 it may grant itself every one of these.
+                    or g.oid = r.oid and r.rolcreaterole
+                        and current_setting('server_version_num')::integer < 160000
             ) end as ways
         from pg_roles as r
         join pg_database as d on d.datname = current_database()
@@ -11881,7 +11885,8 @@ as $$
     union all
     select 'no login passes the rights', coalesce(bool_and(
             l.is_first
-            or l.owns_database and l.parts is null and l.ways = array['payout_owner'::name]), true),
+            or l.owns_database and l.parts is null
+                and l.ways <@ array['createrole', 'payout_owner']::name[]), true),
         coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
             order by l.rolname), 'none'),
         'revoke the role, or watch these logins: docs/guarantees.md says what they can do'

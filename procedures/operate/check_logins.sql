@@ -25,12 +25,16 @@ as $$
                         else pg_has_role(r.oid, g.oid, 'usage') or pg_has_role(r.oid, g.oid, 'set')
                     end
             ) as parts, case when r.rolsuper then '{superuser}' else (
-                select array_agg(g.rolname order by g.rolname)
+                select array_agg(case g.oid when r.oid then 'createrole' else g.rolname end
+                    order by g.oid <> r.oid, g.rolname)
                 from pg_roles as g
                 where g.rolname in (
                         'payout_owner', 'pg_write_all_data', 'pg_write_server_files',
                         'pg_execute_server_program')
                     and pg_has_role(r.oid, g.oid, 'member')
+                    -- Before PostgreSQL 16 it may grant itself every one of these.
+                    or g.oid = r.oid and r.rolcreaterole
+                        and current_setting('server_version_num')::integer < 160000
             ) end as ways
         from pg_roles as r
         join pg_database as d on d.datname = current_database()
@@ -49,7 +53,8 @@ as $$
     union all
     select 'no login passes the rights', coalesce(bool_and(
             l.is_first
-            or l.owns_database and l.parts is null and l.ways = array['payout_owner'::name]), true),
+            or l.owns_database and l.parts is null
+                and l.ways <@ array['createrole', 'payout_owner']::name[]), true),
         coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
             order by l.rolname), 'none'),
         'revoke the role, or watch these logins: docs/guarantees.md says what they can do'
