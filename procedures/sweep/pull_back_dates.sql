@@ -32,9 +32,8 @@ begin
         select f.hold_id
         from payout.holds as f
         where f.released_at is null
-            and f.goes_on_at > p_now
-                + case f.awaits when 'funds' then interval '2 hours'
-                    when 'account' then interval '9 days' end
+            -- The 18th is as long as any, and each varies by a quarter: twice it is more than all.
+            and f.goes_on_at > p_now + 2 * payout.next_round(f.awaits, 18)
         for update skip locked));
 end
 $$;

@@ -300,8 +300,8 @@ def test_a_retry_of_what_a_charge_funds_ends_the_wait_that_it_was_declined_into(
 @mutant(
     "rounds that a clock put years ahead",
     "pull_back_dates",
-    "case f.awaits when 'funds' then interval '2 hours'",
-    "case f.awaits when 'funds' then interval '20 years'",
+    "+ 2 * payout.next_round(f.awaits, 18)",
+    "+ interval '20 years'",
 )
 def test_a_round_that_a_clock_put_too_far_ahead_comes_once_the_clock_is_right(
     engine: Engine,
@@ -313,6 +313,29 @@ def test_a_round_that_a_clock_put_too_far_ahead_comes_once_the_clock_is_right(
     engine.let_pass("-1 year")
     engine.sweep()
     assert next_round_in(engine) < timedelta(hours=2)
+
+
+@mutant(
+    "a round as long as any is taken for one that a clock gave",
+    "pull_back_dates",
+    "+ 2 * payout.next_round(f.awaits, 18)",
+    "+ 0.5 * payout.next_round(f.awaits, 18)",
+    at="account",
+)
+@pytest.mark.parametrize(
+    ("declined", "longest"),
+    [(unfunded, "74 minutes"), (incapable, "8 days 17 hours")],
+    ids=["funds", "account"],
+)
+def test_the_longest_round_of_a_wait_is_not_pulled_back(
+    engine: Engine, declined: Callable[[Claim], Outcome], longest: str
+) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.report(declined(engine.claim(1)[0]))
+    engine.db.execute("update payout.holds set goes_on_at = payout.clock() + %s", [longest])
+    engine.sweep()
+    ((*_, rounds),) = waits(engine)
+    assert rounds == 0
 
 
 @mutant(
